@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kevent: what Rust cannot do.
+ *
+ * SYSCALL_DEFINE() is a macro of C, as are tracepoints and initcalls; signal
+ * masks and user counts are handled by inline functions. Everything else is in
+ * rust/kernel/kevent, which begins with the design.
+ */
+#include <linux/compat.h>
+#include <linux/cred.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/init.h>
+#include <linux/kevent.h>
+#include <linux/ktime.h>
+#include <linux/miscdevice.h>
+#include <linux/sched/signal.h>
+#include <linux/syscalls.h>
+#include <linux/time_namespace.h>
+#include <linux/uaccess.h>
+#include <linux/user_namespace.h>
+
+#define CREATE_TRACE_POINTS
+#define CREATE_RUST_TRACE_POINTS
+#include <trace/events/kevent.h>
+
+struct ucounts *kevent_get_ucounts(void)
+{
+	return get_ucounts(current_ucounts());
+}
+
+bool kevent_charge(struct ucounts *ucounts)
+{
+	return inc_ucount(ucounts->ns, ucounts->uid, UCOUNT_KEVENT_WATCHES);
+}
+
+void kevent_uncharge(struct ucounts *ucounts)
+{
+	dec_ucount(ucounts, UCOUNT_KEVENT_WATCHES);
+}
+
+static ktime_t kevent_clock_now(clockid_t clock)
+{
+	switch (clock) {
+	case CLOCK_REALTIME:
+		return ktime_get_real();
+	case CLOCK_BOOTTIME:
+		return ktime_get_boottime();
+	case CLOCK_TAI:
+		return ktime_get_clocktai();
+	default:
+		return ktime_get();
+	}
+}
+
+static int kevent_get_timeout(struct kevent_timeout *t, clockid_t clock,
+			      const void __user *uts, unsigned int flags)
+{
+	struct timespec64 ts;
+	ktime_t now, time;
+
+	t->clock = clock;
+	t->slack = current->timer_slack_ns;
+	if (!uts) {
+		t->kind = KEVENT_TIMEOUT_NEVER;
+		return 0;
+	}
+	if (get_timespec64(&ts, uts))
+		return -EFAULT;
+	if (!timespec64_valid(&ts))
+		return -EINVAL;
+
+	time = timespec64_to_ktime(ts);
+	now = kevent_clock_now(clock);
+	if (flags & KEVENT_FLAGS_ABSTIME)
+		t->expires = timens_ktime_to_host(clock, time);
+	else
+		t->expires = ktime_add_safe(now, time);
+	t->kind = t->expires <= now ? KEVENT_TIMEOUT_NOW : KEVENT_TIMEOUT_AT;
+	return 0;
+}
+
+static int kevent_set_sigmask(const struct kevent_wait_arg *arg)
+{
+	const void __user *mask = u64_to_user_ptr(arg->sigmask);
+
+#ifdef CONFIG_COMPAT
+	if (in_compat_syscall())
+		return set_compat_user_sigmask(mask, arg->sigmask_size);
+#endif
+	return set_user_sigmask(mask, arg->sigmask_size);
+}
+
+/*
+ * Reads the timeout of a call, and replaces the signal mask if @arg says so.
+ * Who calls it ends with restore_saved_sigmask_unless().
+ */
+static int kevent_begin_wait(struct kevent_timeout *t, const void __user *arg,
+			     unsigned int flags)
+{
+	struct kevent_wait_arg ext;
+	int ret;
+
+	*t = (struct kevent_timeout){};
+	if (flags & ~(KEVENT_FLAGS_ABSTIME | KEVENT_FLAGS_EXT_ARG))
+		return -EINVAL;
+	if (!(flags & KEVENT_FLAGS_EXT_ARG))
+		return kevent_get_timeout(t, CLOCK_MONOTONIC, arg, flags);
+
+	if (copy_from_user(&ext, arg, sizeof(ext)))
+		return -EFAULT;
+	if (ext.reserved[0] || ext.reserved[1])
+		return -EINVAL;
+	switch (ext.clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_MONOTONIC:
+	case CLOCK_BOOTTIME:
+	case CLOCK_TAI:
+		break;
+	default:
+		return -EINVAL;
+	}
+	ret = kevent_get_timeout(t, ext.clock, u64_to_user_ptr(ext.timeout),
+				 flags);
+	if (ret)
+		return ret;
+	if (ext.min_wait)
+		t->batch_until = ktime_add_safe(ktime_get(),
+						min_t(u64, ext.min_wait, KTIME_MAX));
+	return kevent_set_sigmask(&ext);
+}
+
+SYSCALL_DEFINE3(kevent_init, struct kevent_ring __user *, ring,
+		unsigned int, ring_size, unsigned int, flags)
+{
+	return kevent_do_init((unsigned long)ring, ring_size, flags);
+}
+
+SYSCALL_DEFINE4(kevent_ctl, int, fd, unsigned int, cmd, unsigned int, num,
+		struct ukevent __user *, arg)
+{
+	CLASS(fd, f)(fd);
+
+	if (fd_empty(f))
+		return -EBADF;
+	return kevent_do_ctl(fd_file(f), cmd, num, arg);
+}
+
+SYSCALL_DEFINE6(kevent_get_events, int, fd, unsigned int, min_nr,
+		unsigned int, max_nr, const void __user *, timeout,
+		struct ukevent __user *, buf, unsigned int, flags)
+{
+	struct kevent_timeout t;
+	long ret;
+
+	CLASS(fd, f)(fd);
+
+	if (fd_empty(f))
+		return -EBADF;
+	ret = kevent_begin_wait(&t, timeout, flags);
+	if (ret)
+		return ret;
+	ret = kevent_do_get_events(fd_file(f), min_nr, max_nr, &t, buf);
+	restore_saved_sigmask_unless(ret == -EINTR);
+	return ret;
+}
+
+SYSCALL_DEFINE5(kevent_wait, int, fd, unsigned int, num, unsigned int, old_uidx,
+		const void __user *, timeout, unsigned int, flags)
+{
+	struct kevent_timeout t;
+	long ret;
+
+	CLASS(fd, f)(fd);
+
+	if (fd_empty(f))
+		return -EBADF;
+	ret = kevent_begin_wait(&t, timeout, flags);
+	if (ret)
+		return ret;
+	ret = kevent_do_wait(fd_file(f), num, old_uidx, &t);
+	restore_saved_sigmask_unless(ret == -EINTR);
+	return ret;
+}
+
+SYSCALL_DEFINE3(kevent_commit, int, fd, unsigned int, new_idx,
+		unsigned int, over)
+{
+	CLASS(fd, f)(fd);
+
+	if (fd_empty(f))
+		return -EBADF;
+	return kevent_do_commit(fd_file(f), new_idx, over);
+}
+
+static struct miscdevice kevent_device = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "kevent",
+	.mode	= 0666,
+};
+
+static int __init kevent_device_init(void)
+{
+	kevent_device.fops = kevent_file_operations();
+	return misc_register(&kevent_device);
+}
+fs_initcall(kevent_device_init);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What fs/kevent.c and rust/kernel/kevent have in common.
+ */
+#ifndef _LINUX_KEVENT_H
+#define _LINUX_KEVENT_H
+
+#include <linux/ktime.h>
+#include <linux/types.h>
+#include <uapi/linux/kevent.h>
+
+#ifdef CONFIG_KEVENT
+
+struct file;
+struct file_operations;
+struct ucounts;
+
+enum kevent_timeout_kind {
+	KEVENT_TIMEOUT_NOW,
+	KEVENT_TIMEOUT_AT,
+	KEVENT_TIMEOUT_NEVER,
+};
+
+/**
+ * struct kevent_timeout - how long a call waits
+ * @expires: time of @clock, if @kind is KEVENT_TIMEOUT_AT
+ * @batch_until: time of CLOCK_MONOTONIC until which it waits for more than it
+ *	needs, or 0
+ * @slack: how much later it may be, in ns
+ * @clock: clock of @expires
+ * @kind: enum kevent_timeout_kind
+ */
+struct kevent_timeout {
+	ktime_t expires;
+	ktime_t batch_until;
+	u64 slack;
+	clockid_t clock;
+	u32 kind;
+};
+
+/* In rust/kernel/kevent/syscall.rs. A file is one that the caller holds. */
+const struct file_operations *kevent_file_operations(void);
+long kevent_do_init(unsigned long ring, unsigned int ring_size,
+		    unsigned int flags);
+long kevent_do_ctl(struct file *file, unsigned int cmd, unsigned int num,
+		   void __user *arg);
+long kevent_do_get_events(struct file *file, unsigned int min_nr,
+			  unsigned int max_nr,
+			  const struct kevent_timeout *timeout,
+			  void __user *buf);
+long kevent_do_wait(struct file *file, unsigned int num, unsigned int old_uidx,
+		    const struct kevent_timeout *timeout);
+long kevent_do_commit(struct file *file, unsigned int new_idx,
+		      unsigned int over);
+
+/* In fs/kevent.c. */
+struct ucounts *kevent_get_ucounts(void);
+bool kevent_charge(struct ucounts *ucounts);
+void kevent_uncharge(struct ucounts *ucounts);
+
+#endif /* CONFIG_KEVENT */
+#endif /* _LINUX_KEVENT_H */

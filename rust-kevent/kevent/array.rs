@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory of a fixed length, charged to the memory cgroup of the caller.
+
+use crate::{
+    alloc::{
+        flags::{
+            __GFP_RETRY_MAYFAIL,
+            GFP_KERNEL_ACCOUNT, //
+        },
+        Flags, //
+    },
+    prelude::*, //
+};
+
+/// Fails, rather than calling the OOM killer, when the memory cgroup is full.
+pub(super) fn accounted() -> Flags {
+    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL
+}
+
+/// A boxed slice that is only read and written with a checked index.
+pub struct Array<T>(KVVec<T>);
+
+impl<T: Clone> Array<T> {
+    /// `len` copies of `value`.
+    pub fn new(len: usize, value: T) -> Result<Self> {
+        Ok(Array(KVVec::from_elem(value, len, accounted())?))
+    }
+}
+
+impl<T> Array<T> {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An element.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.0.get(index)
+    }
+
+    /// An element.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.0.get_mut(index)
+    }
+}

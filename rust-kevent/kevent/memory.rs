@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of the event ring.
+//!
+//! It belongs to the queue. Pages of it are inserted into mappings of the queue's file, each of
+//! which holds a reference to the file and so to the queue.
+//!
+//! User space writes to this memory at any time. So no Rust reference to it exists, but for
+//! atomics.
+
+use super::{
+    array::accounted,
+    event::Event,
+    ring::Memory, //
+};
+use crate::{
+    alloc::allocator::Vmalloc,
+    bindings,
+    error::from_err_ptr,
+    fs::File,
+    mm::virt::{
+        flags,
+        VmaNew, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    sync::atomic::Atomic, //
+};
+use core::{
+    mem::offset_of,
+    ptr::NonNull, //
+};
+
+const HEADER: usize = size_of::<bindings::kevent_ring>();
+const SLOT: usize = size_of::<Event>();
+const SLOTS: usize = offset_of!(bindings::kevent_ring, ring_slots);
+const PENDING: usize = offset_of!(bindings::kevent_ring, ring_pending);
+const DATA: usize = offset_of!(Event, data);
+const WORD: usize = offset_of!(Event, word);
+
+const _: () = {
+    assert!(size_of::<Event>() == size_of::<bindings::ukevent>());
+    assert!(align_of::<Event>() == align_of::<bindings::ukevent>());
+    assert!(offset_of!(Event, kind) == offset_of!(bindings::ukevent, type_));
+    assert!(offset_of!(Event, mask) == offset_of!(bindings::ukevent, event));
+    assert!(offset_of!(Event, flags) == offset_of!(bindings::ukevent, req_flags));
+    assert!(offset_of!(Event, error) == offset_of!(bindings::ukevent, error));
+    assert!(offset_of!(Event, data) == offset_of!(bindings::ukevent, data));
+    assert!(offset_of!(Event, user) == offset_of!(bindings::ukevent, user));
+    assert!(offset_of!(Event, param) == offset_of!(bindings::ukevent, param));
+    assert!(offset_of!(Event, word) == 56);
+    assert!(HEADER == 128);
+};
+
+type PageBytes = [u8; PAGE_SIZE];
+
+/// The memory of one ring.
+///
+/// # Invariants
+///
+/// `base` points to `pages` zeroed pages from [`Vmalloc`], that hold the header and
+/// `1 << shift` slots, and that live as long as this value.
+pub struct RingMemory {
+    base: NonNull<u8>,
+    pages: usize,
+    shift: u32,
+}
+
+// SAFETY: The memory is not bound to a thread.
+unsafe impl Send for RingMemory {}
+// SAFETY: Through a shared reference, the memory is accessed by atomics and volatile writes, and
+// both the kernel's and the user's side stand any value in it.
+unsafe impl Sync for RingMemory {}
+
+impl RingMemory {
+    /// Memory for `slots`, which must be a power of two up to `KEVENT_RING_MAX`.
+    pub fn new(slots: u32) -> Result<Self> {
+        if !slots.is_power_of_two() || slots > bindings::KEVENT_RING_MAX {
+            return Err(EINVAL);
+        }
+        let pages = Self::bytes(slots) / PAGE_SIZE;
+        let (base, _, _) = VVec::<PageBytes>::zeroed(pages, accounted())?.into_raw_parts();
+        // INVARIANT: The vector had no capacity beyond its length, as `zeroed()` reserves exactly.
+        let memory = RingMemory {
+            base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
+            pages,
+            shift: slots.trailing_zeros(),
+        };
+        // SAFETY: The header lies in the memory, and nobody else knows it yet.
+        unsafe {
+            memory
+                .base
+                .as_ptr()
+                .add(SLOTS)
+                .cast::<u32>()
+                .write_volatile(slots)
+        };
+        Ok(memory)
+    }
+
+    /// The size of the mapping of a ring of `slots`.
+    pub fn bytes(slots: u32) -> usize {
+        let bytes = (slots as usize).saturating_mul(SLOT).saturating_add(HEADER);
+        bytes.next_multiple_of(PAGE_SIZE)
+    }
+
+    /// Maps the whole ring.
+    pub fn map(&self, vma: &VmaNew) -> Result {
+        // SAFETY: The vma is valid and is being set up, so nobody else changes it.
+        let offset = unsafe { (*vma.as_ptr()).vm_pgoff };
+        let len = vma.end().wrapping_sub(vma.start());
+        if offset != 0 || len / PAGE_SIZE != self.pages || vma.flags() & flags::SHARED == 0 {
+            return Err(EINVAL);
+        }
+        vma.set_dontexpand();
+        vma.set_dontdump();
+        let vma_pages = vma.set_mixedmap();
+        for index in 0..self.pages {
+            let offset = index.wrapping_mul(PAGE_SIZE);
+            // SAFETY: By the type invariant, the offset lies in memory from `Vmalloc` that outlives
+            // the reference to the page.
+            let page = unsafe { Vmalloc::to_page(self.base.add(offset)) };
+            vma_pages.vm_insert_page(vma.start().wrapping_add(offset), &page)?;
+        }
+        Ok(())
+    }
+
+    /// Maps the ring of `slots` that `file` has at `address`, in place of what is mapped there.
+    pub fn map_at(file: &File, address: usize, slots: u32) -> Result {
+        // SAFETY: The file is valid; `vm_mmap()` checks the address, as it comes from user space.
+        let mapped = unsafe {
+            bindings::vm_mmap(
+                file.as_ptr(),
+                address,
+                Self::bytes(slots),
+                (bindings::PROT_READ | bindings::PROT_WRITE) as usize,
+                (bindings::MAP_SHARED | bindings::MAP_FIXED) as usize,
+                0,
+            )
+        };
+        from_err_ptr(core::ptr::without_provenance_mut::<c_void>(mapped)).map(|_| ())
+    }
+
+    fn slot(&self, position: u64) -> *mut u8 {
+        let mask = 1u64.wrapping_shl(self.shift).wrapping_sub(1);
+        let offset = ((position & mask) as usize)
+            .wrapping_mul(SLOT)
+            .wrapping_add(HEADER);
+        // SAFETY: By the type invariant, the memory holds this slot.
+        unsafe { self.base.as_ptr().add(offset) }
+    }
+
+    /// # Safety
+    ///
+    /// `offset` must lie, with `T` and aligned for it, in the memory after `base`.
+    unsafe fn atomic<T: crate::sync::atomic::AtomicType>(
+        &self,
+        base: *mut u8,
+        offset: usize,
+    ) -> &Atomic<T> {
+        // SAFETY: By the safety requirement, and the memory lives as long as `self`. The kernel
+        // accesses it in no other way but for `write()`, which keeps off what is atomic.
+        unsafe { Atomic::from_ptr(base.add(offset).cast()) }
+    }
+}
+
+impl Memory for RingMemory {
+    fn word(&self, position: u64) -> &Atomic<u64> {
+        // SAFETY: The word is an aligned part of the slot.
+        unsafe { self.atomic(self.slot(position), WORD) }
+    }
+
+    fn data(&self, position: u64) -> &Atomic<u64> {
+        // SAFETY: The datum is an aligned part of the slot.
+        unsafe { self.atomic(self.slot(position), DATA) }
+    }
+
+    fn write(&self, position: u64, event: &Event) {
+        // SAFETY: `Event` is 64 bytes without padding.
+        let values: [u64; SLOT / 8] = unsafe { core::mem::transmute(*event) };
+        let slot = self.slot(position).cast::<u64>();
+        for (index, value) in values.into_iter().enumerate() {
+            if index != DATA / 8 && index != WORD / 8 {
+                // SAFETY: The index lies in the slot, which holds as many values. Whoever else
+                // accesses it is in user space, and stands any value.
+                unsafe { slot.add(index).write_volatile(value) };
+            }
+        }
+    }
+
+    fn position(&self) -> &Atomic<u64> {
+        // SAFETY: The position is the begin of the header.
+        unsafe { self.atomic(self.base.as_ptr(), 0) }
+    }
+
+    fn pending(&self) -> &Atomic<u32> {
+        // SAFETY: The word is an aligned part of the header.
+        unsafe { self.atomic(self.base.as_ptr(), PENDING) }
+    }
+
+    fn shift(&self) -> u32 {
+        self.shift
+    }
+}
+
+impl Drop for RingMemory {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, these are the parts of a vector that was given up in
+        // `new()`. Mappings hold references to the pages of their own.
+        drop(unsafe {
+            VVec::<PageBytes>::from_raw_parts(self.base.as_ptr().cast(), self.pages, self.pages)
+        });
+    }
+}

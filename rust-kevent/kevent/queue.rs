@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue: its state, and who sleeps on it.
+
+use super::{
+    array::{
+        accounted,
+        Array, //
+    },
+    deadline::Deadline,
+    event::Event,
+    limit::Limit,
+    memory::RingMemory,
+    registration::{
+        Handle,
+        Registration, //
+    },
+    ring::{
+        Ring,
+        Slot, //
+    },
+    source::Watch,
+    state::{
+        State,
+        Wake, //
+    },
+    trace, //
+};
+use crate::{
+    bindings,
+    prelude::*,
+    rbtree::RBTree,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        lock::spinlock::SpinLockIrqGuard,
+        new_condvar,
+        new_mutex,
+        new_spinlock_irq,
+        poll::PollCondVarBox,
+        Arc,
+        CondVar,
+        CondVarTurn,
+        CondVarWait,
+        Mutex,
+        SpinLockIrq, //
+    }, //
+};
+
+static NUMBER: Atomic<u64> = Atomic::new(0);
+
+/// What names a registration in its queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    /// The type of the source.
+    pub(crate) kind: u32,
+    /// What the source calls it.
+    pub(crate) id: u64,
+}
+
+impl Key {
+    /// The key of a request.
+    pub(crate) fn of(request: &Event) -> Self {
+        Key {
+            kind: request.kind,
+            id: request.id,
+        }
+    }
+}
+
+/// A registration as process context sees it.
+pub(crate) struct Item {
+    /// Its place in the state.
+    pub(crate) handle: Handle,
+    /// What ties it to its source. Dropped before the handle is given up.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// What is changed by `kevent_ctl()` alone.
+pub(crate) struct Control {
+    /// All registrations.
+    pub(crate) items: RBTree<Key, Item>,
+    /// How many there are.
+    pub(crate) count: u32,
+    /// The generation of the newest.
+    pub(crate) generation: u64,
+}
+
+/// What wake-ups change.
+pub(crate) struct Inner {
+    /// Registrations and events.
+    pub(crate) events: State<Arc<RingMemory>>,
+    /// Threads in [`Queue::sleep()`].
+    sleepers: u32,
+    /// How many of them READY lets go.
+    kicks: u32,
+}
+
+/// One queue.
+#[pin_data]
+pub(crate) struct Queue {
+    /// Serializes `kevent_ctl()`. Taken before `inner`.
+    #[pin]
+    pub(crate) control: Mutex<Control>,
+    #[pin]
+    inner: SpinLockIrq<Inner>,
+    #[pin]
+    sleepers: CondVar,
+    pollers: PollCondVarBox,
+    /// The memory of the ring.
+    pub(crate) memory: Option<Arc<RingMemory>>,
+    /// Whose registrations they are.
+    pub(crate) limit: Limit,
+    /// Counts queues from boot, for tracepoints.
+    pub(crate) number: u64,
+}
+
+/// Why a thread stops to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// What it waits for is true.
+    Done,
+    /// READY let it go.
+    Kicked,
+    /// Its time is over.
+    Timeout,
+    /// A signal is pending.
+    Signal,
+}
+
+impl Queue {
+    /// A queue, with a ring unless `slots` is 0.
+    pub(crate) fn new(slots: u32) -> Result<Arc<Self>> {
+        let (memory, ring) = if slots == 0 {
+            (None, None)
+        } else {
+            let memory = Arc::new(RingMemory::new(slots)?, accounted())?;
+            let slots = Array::new(slots as usize, Slot::FRESH)?;
+            (Some(memory.clone()), Some(Ring::new(memory, slots)))
+        };
+        let limit = Limit::of_caller()?;
+        let pollers = PollCondVarBox::new(c"kevent_pollers", crate::static_lock_class!())?;
+        Arc::pin_init(
+            try_pin_init!(Queue {
+                control <- new_mutex!(Control {
+                    items: RBTree::new(),
+                    count: 0,
+                    generation: 0,
+                }, "kevent_control"),
+                inner <- new_spinlock_irq!(Inner {
+                    events: State::new(ring),
+                    sleepers: 0,
+                    kicks: 0,
+                }, "kevent_inner"),
+                sleepers <- new_condvar!("kevent_sleepers"),
+                pollers,
+                memory,
+                limit,
+                number: NUMBER.fetch_add(1, Relaxed),
+            }),
+            accounted(),
+        )
+    }
+
+    /// Locks the state.
+    pub(crate) fn lock(&self) -> SpinLockIrqGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Whom pollers register with.
+    pub(crate) fn pollers(&self) -> &PollCondVarBox {
+        &self.pollers
+    }
+
+    /// Changes the state, and wakes whom that concerns. Called from any context.
+    pub(crate) fn post(&self, change: impl FnOnce(&mut State<Arc<RingMemory>>) -> Wake) {
+        let mut inner = self.lock();
+        let wake = change(&mut inner.events);
+        self.wake(inner, wake, 1);
+    }
+
+    /// A source has something to report. Called from any context.
+    pub(crate) fn fire(&self, handle: Handle, fired: &super::event::Fired) {
+        self.post(|state| {
+            let wake = state.fire(handle, fired);
+            trace::fire(self, fired.mask, wake != Wake::None);
+            wake
+        });
+    }
+
+    /// Wakes after `events` of them. Pollers have locks of their own, so theirs is the last turn.
+    pub(crate) fn wake(&self, inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
+        match wake {
+            Wake::None => return,
+            Wake::One => {
+                for _ in 0..events.min(inner.sleepers) {
+                    self.sleepers.notify_one();
+                }
+            }
+            Wake::All if inner.sleepers != 0 => self.sleepers.notify_all(),
+            Wake::All => {}
+        }
+        let poll = self.pollers.is_active();
+        drop(inner);
+        if poll {
+            self.pollers
+                .notify_poll(bindings::POLLIN | bindings::POLLRDNORM);
+        }
+    }
+
+    /// Lets one sleeper return. With nobody asleep, the next one that would sleep.
+    pub(crate) fn kick(&self) {
+        let mut inner = self.lock();
+        if inner.kicks < inner.sleepers.max(1) {
+            inner.kicks = inner.kicks.saturating_add(1);
+        }
+        if inner.sleepers != 0 {
+            self.sleepers.notify_one();
+        }
+    }
+
+    /// Waits until `done`. A thread that one event satisfies takes its turn; others are woken by
+    /// each event beside it, so that they keep nobody from his.
+    ///
+    /// Whoever leaves for another reason passes on a notification that it may have got.
+    pub(crate) fn sleep(
+        &self,
+        inner: &mut SpinLockIrqGuard<'_, Inner>,
+        turn: CondVarTurn,
+        deadline: Deadline,
+        mut done: impl FnMut(&mut State<Arc<RingMemory>>) -> bool,
+    ) -> Woken {
+        let mut wait = if crate::current!().signal_pending() {
+            CondVarWait::Signal
+        } else {
+            CondVarWait::Woken
+        };
+        loop {
+            if done(&mut inner.events) {
+                return Woken::Done;
+            }
+            let reason = if inner.kicks != 0 {
+                inner.kicks = inner.kicks.wrapping_sub(1);
+                Some(Woken::Kicked)
+            } else {
+                match wait {
+                    _ if deadline.is_now() => Some(Woken::Timeout),
+                    CondVarWait::Signal => Some(Woken::Signal),
+                    CondVarWait::Timeout => Some(Woken::Timeout),
+                    CondVarWait::Woken => None,
+                }
+            };
+            if let Some(reason) = reason {
+                if inner.sleepers != 0 && (inner.kicks != 0 || inner.events.has_events()) {
+                    self.sleepers.notify_one();
+                }
+                return reason;
+            }
+            inner.sleepers = inner.sleepers.saturating_add(1);
+            wait = self
+                .sleepers
+                .wait_interruptible_until(inner, turn, deadline.condvar());
+            inner.sleepers = inner.sleepers.saturating_sub(1);
+        }
+    }
+
+    /// Makes room for one more registration.
+    pub(crate) fn reserve(&self) -> Result {
+        let wants = self.lock().events.table().wants();
+        let Some(len) = wants else {
+            return Ok(());
+        };
+        let chunk = Array::new(len, Registration::FREE)?;
+        let refused = self.lock().events.table().grow(chunk);
+        // A refused chunk is dropped here, outside the lock.
+        refused.map_err(|_| ENOSPC)
+    }
+}
+
+impl Control {
+    /// Ends the registrations that ONESHOT ended in the state.
+    pub(crate) fn reap(&mut self, queue: &Queue) {
+        loop {
+            let dead = queue.lock().events.dead();
+            let Some((handle, template)) = dead else {
+                return;
+            };
+            if let Some(item) = self.items.remove(&Key::of(&template)) {
+                self.end(queue, item);
+            } else {
+                queue.lock().events.remove(handle);
+            }
+        }
+    }
+
+    /// Ends a registration that is no longer in `items`. Returns whether a consumer still holds an
+    /// event of it.
+    pub(crate) fn end(&mut self, queue: &Queue, item: Item) -> bool {
+        // The source must not fire into a handle that is somebody else's.
+        drop(item.watch);
+        let outstanding = queue.lock().events.remove(item.handle);
+        self.count = self.count.saturating_sub(1);
+        queue.limit.uncharge();
+        outstanding
+    }
+}

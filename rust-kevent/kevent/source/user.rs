@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Events that READY fires, from any thread.
+//!
+//! They have no state, so level and edge are one. Masks are ORed, and the datum is a sum.
+
+use super::{
+    Source,
+    Watch, //
+};
+use crate::{
+    kevent::{
+        event::{
+            Event,
+            Fired,
+            DATA_CLOSED,
+            REQ_EXCLUSIVE,
+            RET_COUNTED,
+            RET_DONE, //
+        },
+        queue::Queue,
+        registration::Handle, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+
+/// The source of user events.
+pub(crate) struct User;
+
+impl Source for User {
+    fn check(&self, request: &Event) -> Result {
+        if request.param != [0; 2] || request.flags & REQ_EXCLUSIVE != 0 {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+
+    fn watch(&self, _: &Arc<Queue>, _: Handle, _: &Event) -> Result<Option<Watch>> {
+        Ok(None)
+    }
+
+    fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {
+        if request.data & DATA_CLOSED != 0 {
+            return Err(EINVAL);
+        }
+        let mask = if request.mask == 0 {
+            registration.mask
+        } else {
+            request.mask & registration.mask
+        };
+        Ok(Fired {
+            mask,
+            result: RET_DONE | RET_COUNTED,
+            data: request.data,
+            error: 0,
+        })
+    }
+}

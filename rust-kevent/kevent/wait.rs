@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `kevent_wait()`: sleep until the ring holds news.
+//!
+//! It never sleeps while something is pending: a consumer that freed a slot and died before it said
+//! so must not keep others from what waits for that slot.
+
+use super::{
+    deadline::Deadline,
+    memory::RingMemory,
+    queue::{
+        Queue,
+        Woken, //
+    },
+    state::State, //
+};
+use crate::{
+    prelude::*,
+    sync::{
+        Arc,
+        CondVarTurn, //
+    }, //
+};
+
+/// Pending events moved in one round of the lock.
+const ROUND: u32 = 64;
+
+/// What a caller wants.
+pub(crate) struct Request {
+    /// How many pending events it wants moved into the ring.
+    pub(crate) num: u32,
+    /// The low half of the position up to which it knows the ring.
+    pub(crate) old: u32,
+    /// When it stops to wait.
+    pub(crate) deadline: Deadline,
+    /// Until when it waits for `num` events.
+    pub(crate) batch: Option<Deadline>,
+}
+
+fn past(state: &State<Arc<RingMemory>>, old: u32) -> u64 {
+    state.ring().map_or(0, |ring| ring.past(old))
+}
+
+/// Returns how many positions of the ring lie past what the caller knows.
+pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
+    let mut inner = queue.lock();
+    let Some(slots) = inner.events.ring().map(|ring| ring.len()) else {
+        return Err(EINVAL);
+    };
+
+    let mut left = request.num;
+    while left != 0 && inner.events.pending() != 0 {
+        let round = left.min(ROUND);
+        let moved = inner.events.flush(round);
+        left = left.saturating_sub(moved);
+        if moved < round {
+            break;
+        }
+        // Let interrupts in.
+        drop(inner);
+        inner = queue.lock();
+    }
+
+    let mut woken = Woken::Done;
+    if let Some(batch) = request.batch {
+        let want = u64::from(request.num.max(1)).min(slots);
+        woken = queue.sleep(&mut inner, CondVarTurn::Shared, batch, |state| {
+            past(state, request.old) >= want || state.pending() != 0
+        });
+    }
+    if matches!(woken, Woken::Done | Woken::Timeout) {
+        woken = queue.sleep(
+            &mut inner,
+            CondVarTurn::Exclusive,
+            request.deadline,
+            |state| past(state, request.old) != 0 || state.pending() != 0,
+        );
+    }
+    if woken == Woken::Done && left != 0 {
+        inner.events.flush(left.min(ROUND));
+    }
+    match past(&inner.events, request.old) {
+        0 if woken == Woken::Signal => Err(EINTR),
+        // At most the number of slots.
+        past => Ok(past as u32),
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's files, and what stands around them on the host.
+
+pub mod array;
+pub mod consumer;
+#[path = "../../../rust-kevent/kevent/event.rs"]
+pub mod event;
+pub mod memory;
+#[path = "../../../rust-kevent/kevent/registration.rs"]
+pub mod registration;
+#[path = "../../../rust-kevent/kevent/ring.rs"]
+pub mod ring;
+#[cfg(loom)]
+pub mod scenario;
+#[path = "../../../rust-kevent/kevent/state.rs"]
+pub mod state;
+#[path = "../../../rust-kevent/kevent/word.rs"]
+pub mod word;

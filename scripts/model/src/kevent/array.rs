@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel's array, on a vector.
+
+use std::convert::Infallible;
+
+/// A boxed slice that is only read and written with a checked index.
+#[derive(Debug)]
+pub struct Array<T>(Vec<T>);
+
+impl<T: Clone> Array<T> {
+    /// `len` copies of `value`.
+    pub fn new(len: usize, value: T) -> Result<Self, Infallible> {
+        Ok(Array(vec![value; len]))
+    }
+}
+
+#[allow(clippy::len_without_is_empty)]
+impl<T> Array<T> {
+    /// The number of elements.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// An element.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.0.get(index)
+    }
+
+    /// An element.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.0.get_mut(index)
+    }
+}

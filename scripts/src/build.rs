@@ -1,0 +1,268 @@
+//! `cargo xtask build`: configures and builds the kernel out of its tree.
+
+mod config;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache::{sha256_of, stamped, write_atomic};
+use crate::command::{last_lines, show, stream};
+use crate::context::Context;
+use crate::progress::Step;
+use crate::tools::Tools;
+use crate::{setup, tree};
+
+/// Configures the kernel from the fragments in qemu/ and builds it.
+///
+/// The fragments are kernel.config, the architecture's, and inline-helpers.config where clang
+/// and rustc share one LLVM. Every line of them must be in the configuration that results.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Args {
+    /// One more fragment; it wins over those in qemu/. May be given several times
+    #[arg(long, value_name = "FRAGMENT")]
+    pub config: Vec<PathBuf>,
+
+    /// Build in a folder of its own, named after this
+    #[arg(long, value_name = "NAME", value_parser = variant)]
+    pub variant: Option<String>,
+
+    /// Only configure
+    #[arg(long)]
+    pub configure: bool,
+}
+
+/// A kernel that was built.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// The tree that it was built from.
+    pub tree: tree::Tree,
+    /// The build folder, with `vmlinux`, `.config` and so on.
+    pub folder: PathBuf,
+    /// What boots.
+    pub image: PathBuf,
+}
+
+pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    let kernel = ensure(ctx, &args)?;
+    if args.configure {
+        println!("{}", kernel.folder.join(".config").display());
+    } else {
+        println!("{}", kernel.image.display());
+    }
+    Ok(())
+}
+
+/// Sees to it that the kernel is built from what the tree and the fragments are now.
+pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
+    let _lock = ctx.lock()?;
+    setup::ensure(ctx)?;
+    let tree = tree::ensure(ctx)?;
+    let folder = folder(ctx, args.variant.as_deref());
+    for path in [&tree.path, &folder] {
+        if path.to_string_lossy().contains([' ', ':']) {
+            bail!(
+                "Linux does not build below {}: no space and colon may be in its name",
+                path.display()
+            );
+        }
+    }
+    let build = Build {
+        tools: &ctx.tools(),
+        tree: &tree.path,
+        folder: &folder,
+        log: ctx.cache.join("log").join(folder.file_name().context("a folder has a name")?),
+    };
+    build.configure(&fragments(ctx, args)?, &tree.commit)?;
+    let image = folder.join(ctx.arch.image());
+    if !args.configure {
+        build.build(ctx.arch.image_target())?;
+        if !image.is_file() {
+            bail!("make left no {}; its output is in {}", image.display(), build.log.display());
+        }
+    }
+    Ok(Kernel { tree, folder, image })
+}
+
+/// The build folder of an architecture and variant.
+fn folder(ctx: &Context, variant: Option<&str>) -> PathBuf {
+    let mut name = format!("build-{}", ctx.arch.name());
+    if ctx.linux.is_some() {
+        name.push_str("-worktree");
+    }
+    if let Some(variant) = variant {
+        name.push_str(&format!("-{variant}"));
+    }
+    ctx.cache.join(name)
+}
+
+fn variant(name: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if name.is_empty() || !name.chars().all(plain) {
+        return Err("letters, digits, - and _ only".to_owned());
+    }
+    Ok(name.to_owned())
+}
+
+/// The fragments in their order; a later one wins.
+fn fragments(ctx: &Context, args: &Args) -> Result<Vec<PathBuf>> {
+    let qemu = ctx.repo.join("qemu");
+    let mut fragments = vec![
+        qemu.join("kernel.config"),
+        qemu.join(format!("{}.config", ctx.arch.name())),
+    ];
+    let tools = ctx.tools();
+    if tools.inline_helpers() {
+        fragments.push(qemu.join("inline-helpers.config"));
+    } else {
+        eprintln!(
+            "note: clang is LLVM {}, rustc is LLVM {}: C helpers are not inlined, so figures are worse",
+            tools.llvm()?.version.0,
+            tools.rust()?.llvm
+        );
+    }
+    for fragment in &args.config {
+        let path = fragment.canonicalize();
+        fragments.push(path.with_context(|| format!("no fragment {}", fragment.display()))?);
+    }
+    Ok(fragments)
+}
+
+struct Build<'a> {
+    tools: &'a Tools,
+    tree: &'a Path,
+    folder: &'a Path,
+    log: PathBuf,
+}
+
+impl Build<'_> {
+    fn make(&self) -> Result<Command> {
+        self.tools.make(self.tree, self.folder)
+    }
+
+    /// Makes `.config`. It is written only where it changes, so that nothing is built anew.
+    fn configure(&self, fragments: &[PathBuf], commit: &str) -> Result<()> {
+        let wanted = config::merge(fragments)?;
+        let target = self.folder.join(".config");
+        let stamp = self.folder.join("configured");
+        let name = |text: &str| {
+            let parts = [&wanted.text(), &show(&self.make()?), commit, text];
+            Ok::<_, anyhow::Error>(sha256_of(parts.join("\n")))
+        };
+        if let Ok(text) = fs::read_to_string(&target) {
+            if stamped(&stamp, &name(&text)?) {
+                return Ok(());
+            }
+        }
+        let step = Step::start("Configuring");
+        fs::create_dir_all(self.folder)?;
+        let path = self.folder.join(".config.new");
+        let make = |target: &str| -> Result<()> {
+            let mut make = self.make()?;
+            make.arg(format!("KCONFIG_CONFIG={}", path.display())).arg(target);
+            self.run(&mut make, &step)
+        };
+        make("tinyconfig")?;
+        // The last value of a symbol counts.
+        let mut text = fs::read_to_string(&path)?;
+        text.push_str(&wanted.text());
+        fs::write(&path, text)?;
+        make("olddefconfig")?;
+        let text = fs::read_to_string(&path)?;
+        wanted.check(&text)?;
+        if fs::read_to_string(&target).ok().as_deref() != Some(&text) {
+            write_atomic(&target, &text)?;
+        }
+        write_atomic(&stamp, name(&text)?)?;
+        step.done();
+        Ok(())
+    }
+
+    fn build(&self, target: &str) -> Result<()> {
+        let step = Step::start("Building Linux");
+        let jobs = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let mut make = self.make()?;
+        make.arg(format!("-j{}", jobs + 1)).arg(target);
+        self.run(&mut make, &step)?;
+        step.done();
+        Ok(())
+    }
+
+    fn run(&self, make: &mut Command, step: &Step) -> Result<()> {
+        let mut count = 0;
+        let mut text = String::new();
+        let status = stream(make, &self.log, |line| {
+            text.push_str(line);
+            text.push('\n');
+            if let Some(what) = object(line) {
+                count += 1;
+                step.update(&format!("{count} {what}"));
+            }
+        })?;
+        if !status.success() {
+            bail!(
+                "`{}`: {status}\n{}\nAll of its output is in {}",
+                show(make),
+                relevant(&text),
+                self.log.display()
+            );
+        }
+        Ok(())
+    }
+}
+
+/// "CC      fs/file.o" of a line of make's.
+fn object(line: &str) -> Option<&str> {
+    let text = line.strip_prefix("  ")?;
+    let (kind, rest) = text.split_once(' ')?;
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    (kind.chars().all(upper) && !rest.trim().is_empty()).then_some(text.trim_end())
+}
+
+/// The last 40 lines that tell what went wrong: from the first error on, without progress.
+fn relevant(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| object(line).is_none()).collect();
+    let is_error = |line: &&str| {
+        let line = line.to_ascii_lowercase();
+        line.contains("error") || line.contains("***")
+    };
+    let first = lines.iter().position(is_error).unwrap_or(0);
+    let from = &lines[first..];
+    if from.len() <= 40 {
+        return from.join("\n");
+    }
+    let head = from[..30].join("\n");
+    format!("{head}\n...\n{}", last_lines(&from.join("\n"), 9))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_told_from_messages() {
+        assert_eq!(object("  CC      fs/file.o"), Some("CC      fs/file.o"));
+        assert_eq!(object("  RUSTC L rust/kernel.o"), Some("RUSTC L rust/kernel.o"));
+        assert_eq!(object("fs/file.c:3:1: error: x"), None);
+        assert_eq!(object("  note: text"), None);
+    }
+
+    #[test]
+    fn the_first_error_is_shown() {
+        let mut text = String::from("  CC      a.o\nwarning: w\na.c:1: error: first\n");
+        text.push_str("  CC      b.o\nmake: *** [a.o] Error 1\n");
+        assert_eq!(relevant(&text), "a.c:1: error: first\nmake: *** [a.o] Error 1");
+        let long = format!("error: first\n{}make: *** last\n", "x\n".repeat(100));
+        let short = relevant(&long);
+        assert!(short.starts_with("error: first") && short.ends_with("*** last"), "{short}");
+        assert_eq!(short.lines().count(), 40);
+    }
+
+    #[test]
+    fn variants_are_plain_names() {
+        assert!(variant("debug-1").is_ok());
+        assert!(variant("").is_err() && variant("a/b").is_err() && variant("a b").is_err());
+    }
+}

@@ -1,0 +1,99 @@
+//! Brings a program of the user's, and the libraries that it needs, into the guest.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::initramfs::Initramfs;
+use crate::command::command;
+use crate::tools;
+
+/// Where the guest's init finds the words of the command.
+const ARGV: &str = "/exec/argv";
+/// The most words that init takes.
+const WORDS: usize = 255;
+
+pub fn add(initramfs: &mut Initramfs, words: &[String]) -> Result<()> {
+    let (program, arguments) = words.split_first().context("no program is named")?;
+    if words.len() > WORDS {
+        bail!("more than {WORDS} words");
+    }
+    let host = find(program)?;
+    let name = host.file_name().context("it has no name")?.to_string_lossy();
+    let guest = format!("/exec/{name}");
+    initramfs.program(&guest, &host);
+    for library in libraries(&host)? {
+        initramfs.program(&library, Path::new(&library));
+    }
+    let mut argv = guest.into_bytes();
+    for argument in arguments {
+        argv.push(0);
+        argv.extend_from_slice(argument.as_bytes());
+    }
+    argv.push(0);
+    initramfs.bytes(ARGV, argv);
+    Ok(())
+}
+
+fn find(program: &str) -> Result<PathBuf> {
+    let found = match program.contains('/') {
+        true => Some(PathBuf::from(program)).filter(|path| path.is_file()),
+        false => tools::in_path(program),
+    };
+    found.with_context(|| format!("no program `{program}` on this machine"))
+}
+
+/// The dynamic linker and the libraries of `program`; none for a static one.
+fn libraries(program: &Path) -> Result<Vec<String>> {
+    let output = command("ldd").arg(program).output().context("cannot start ldd")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    parse(&text).with_context(|| format!("{} cannot run", program.display()))
+}
+
+fn parse(ldd: &str) -> Result<Vec<String>> {
+    let mut paths = Vec::new();
+    for line in ldd.lines() {
+        let line = line.trim();
+        if line.ends_with("not found") {
+            bail!("{line}");
+        }
+        let path = line.split_once(" => ").map_or(line, |(_, path)| path);
+        if path.starts_with('/') {
+            let path = path.rsplit_once(" (").map_or(path, |(path, _)| path);
+            paths.push(path.to_owned());
+        }
+    }
+    Ok(paths)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_of_a_dynamic_program() {
+        let ldd = "\tlinux-vdso.so.1 (0x00007ffd)\n\
+                   \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f1a)\n\
+                   \t/lib64/ld-linux-x86-64.so.2 (0x00007f1b)\n";
+        let paths = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
+        assert_eq!(parse(ldd).unwrap(), paths);
+    }
+
+    #[test]
+    fn a_static_program_needs_none() {
+        assert!(parse("\tstatically linked\n").unwrap().is_empty());
+        assert!(parse("").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_missing_library_is_named() {
+        let error = parse("\tlibx.so.1 => not found\n").unwrap_err();
+        assert!(error.to_string().contains("libx.so.1"));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        assert!(find("/nonexistent/program").unwrap_err().to_string().contains("/nonexistent"));
+        assert!(find("sh").unwrap().is_absolute());
+    }
+}

@@ -1,0 +1,204 @@
+//! Compiles what runs in the guest: its init and the selftests, static.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow};
+use glob::Pattern;
+
+use super::results::{Outcome, TestResult};
+use crate::command::{check, command};
+use crate::progress::Step;
+
+/// What the selftests are compiled with.
+pub struct Compiler<'a> {
+    pub gcc: &'a Path,
+    /// For the header alone: users have other compilers, and other languages.
+    pub clang: &'a Path,
+    pub repo: &'a Path,
+    /// The kernel tree, for its test harness.
+    pub tree: &'a Path,
+}
+
+/// A program of the guest on the host.
+pub struct Program {
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// A source of `selftests/`.
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    /// A test program, or the benchmark.
+    Program,
+    /// Compiling it is the test.
+    Header,
+}
+
+impl Compiler<'_> {
+    pub fn init(&self, out: &Path) -> Result<PathBuf> {
+        let init = out.join("init");
+        let mut gcc = command(self.gcc);
+        gcc.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]);
+        gcc.arg("-o").arg(&init).arg(self.repo.join("qemu/init.c"));
+        check(&mut gcc).context("init of the guest")?;
+        Ok(init)
+    }
+
+    /// The selftests whose names `only` matches, and the benchmark.
+    pub fn selftests(&self, out: &Path, only: Option<&Pattern>) -> Result<Vec<Program>> {
+        let mut programs = Vec::new();
+        for (source, kind) in self.sources()? {
+            let name = stem(&source);
+            let wanted = only.is_none_or(|only| only.matches(&name)) || name == super::BENCH;
+            if kind == Kind::Program && wanted {
+                let path = out.join(&name);
+                programs.push((source, Program { name, path }));
+            }
+        }
+        let step = Step::start("Compiling the selftests");
+        in_parallel(&programs, |done, (source, program)| {
+            step.update(&format!("{} of {}: {}", done + 1, programs.len(), program.name));
+            let mut gcc = self.c(self.gcc, "gnu11");
+            gcc.args(["-O2", "-static", "-pthread", "-o"]).arg(&program.path).arg(source);
+            check(&mut gcc).with_context(|| format!("selftest {}", program.name))
+        })?;
+        step.done_with(&format!("{} programs", programs.len()));
+        Ok(programs.into_iter().map(|(_, program)| program).collect())
+    }
+
+    /// Compiles each source that is a test of the header, in every language and order.
+    pub fn headers(&self, only: Option<&Pattern>) -> Result<Vec<TestResult>> {
+        let mut results = Vec::new();
+        for (source, kind) in self.sources()? {
+            let name = stem(&source);
+            if kind != Kind::Header || only.is_some_and(|only| !only.matches(&name)) {
+                continue;
+            }
+            let cxx = source.extension().is_some_and(|extension| extension == "cc");
+            let (compilers, standards) = match cxx {
+                true => (vec![self.clang], ["c++11", "c++20"]),
+                false => (vec![self.gcc, self.clang], ["gnu99", "c11"]),
+            };
+            for compiler in compilers {
+                for standard in standards {
+                    for order in ["", "-DKEVENT_FIRST"] {
+                        let mut cc = self.c(compiler, standard);
+                        cc.args(["-Werror", "-fsyntax-only"]).args((order != "").then_some(order));
+                        let language = if cxx { "c++" } else { "c" };
+                        cc.args(["-x", language]).arg(&source);
+                        let title = format!("{} {standard} {order}", stem(compiler));
+                        results.push(result(&name, title.trim(), check(&mut cc)));
+                    }
+                }
+            }
+        }
+        Ok(results)
+    }
+
+    fn c(&self, compiler: &Path, standard: &str) -> Command {
+        let mut cc = command(compiler);
+        cc.args([&format!("-std={standard}"), "-Wall", "-D_GNU_SOURCE="]);
+        cc.arg("-I").arg(self.repo.join("selftests"));
+        cc.arg("-I").arg(self.tree.join("tools/testing/selftests"));
+        cc.arg("-I").arg(self.repo.join("linux/include/uapi"));
+        cc
+    }
+
+    fn sources(&self) -> Result<Vec<(PathBuf, Kind)>> {
+        let folder = self.repo.join("selftests");
+        let entries = fs::read_dir(&folder);
+        let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
+        let mut sources = Vec::new();
+        for entry in entries {
+            let path = entry?.path();
+            let extension = path.extension().and_then(|extension| extension.to_str());
+            if matches!(extension, Some("c" | "cc")) {
+                let kind = kind(&stem(&path), &fs::read_to_string(&path)?);
+                sources.push((path, kind));
+            }
+        }
+        sources.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(sources)
+    }
+}
+
+fn kind(name: &str, text: &str) -> Kind {
+    match text.contains("TEST_HARNESS_MAIN") || name == super::BENCH {
+        true => Kind::Program,
+        false => Kind::Header,
+    }
+}
+
+fn result(suite: &str, name: &str, compiled: Result<()>) -> TestResult {
+    match compiled {
+        Ok(()) => TestResult {
+            outcome: Outcome::Pass,
+            log: Vec::new(),
+            ..TestResult::failure(suite, name, "")
+        },
+        Err(error) => TestResult::failure(suite, name, format!("{error:#}")),
+    }
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Does `work` for each item on all processors, and gives the first error.
+fn in_parallel<T: Sync>(items: &[T], work: impl Fn(usize, &T) -> Result<()> + Sync) -> Result<()> {
+    let next = AtomicUsize::new(0);
+    let errors = Mutex::new(Vec::new());
+    let workers = thread::available_parallelism().map_or(1, |count| count.get());
+    thread::scope(|scope| {
+        for _ in 0..workers.min(items.len()) {
+            scope.spawn(|| {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(item) = items.get(index) else {
+                        return;
+                    };
+                    if let Err(error) = work(index, item) {
+                        errors.lock().expect("nobody panics with it").push(error);
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    let errors = errors.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
+    errors.into_iter().next().map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_and_headers_are_told_apart() {
+        assert_eq!(kind("ring", "TEST(a) {}\nTEST_HARNESS_MAIN\n"), Kind::Program);
+        assert_eq!(kind(super::super::BENCH, "int main(void) {}"), Kind::Program);
+        assert_eq!(kind("header_c", "int main(void) {}"), Kind::Header);
+    }
+
+    #[test]
+    fn every_item_is_worked_on_and_an_error_is_kept() {
+        let items: Vec<usize> = (0..50).collect();
+        let sum = AtomicUsize::new(0);
+        let add = |_, item: &usize| {
+            sum.fetch_add(*item, Ordering::Relaxed);
+            Ok(())
+        };
+        in_parallel(&items, add).unwrap();
+        assert_eq!(sum.into_inner(), 49 * 50 / 2);
+        let error = in_parallel(&items, |_, item| match item {
+            7 => Err(anyhow!("seven")),
+            _ => Ok(()),
+        });
+        assert_eq!(error.unwrap_err().to_string(), "seven");
+    }
+}

@@ -1,0 +1,242 @@
+//! Boots the guest with the selftests, every way there is, and shows what comes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use glob::Pattern;
+
+use super::bench::Measurement;
+use super::boot::{self, Accel, BOOTS, Boot, Mode};
+use super::initramfs::Initramfs;
+use super::programs::{Compiler, Program};
+use super::results::{Outcome, Tally, TestResult};
+use super::session::{self, Event, Limits, Next};
+use super::splat::Patterns;
+use super::suite::{Expected, Report, Suite};
+use super::table::{self, Column, table};
+use crate::cache::write_atomic;
+use crate::context::Context;
+use crate::progress::seconds;
+
+/// Silence on all channels that is taken for a hang, and the longest that a boot may take.
+/// An ordinary boot with all tests needs a small part of both.
+const SILENCE: Duration = Duration::from_secs(420);
+const TOTAL: Duration = Duration::from_secs(1500);
+
+/// Lines of a failure that are repeated below the table.
+const FAILURE_LINES: usize = 12;
+
+/// A kernel that was built, and how to boot it.
+pub struct Kernel {
+    /// Its source.
+    pub tree: PathBuf,
+    /// Its image.
+    pub image: PathBuf,
+    /// Its configuration.
+    pub config: PathBuf,
+    pub accel: Accel,
+}
+
+/// Which tests to run where.
+#[derive(Default)]
+pub struct Choice {
+    /// The test programs; all without it.
+    pub only: Option<Pattern>,
+    /// The name of a boot; all without it.
+    pub boot: Option<String>,
+    /// What the time limits are multiplied with.
+    pub patience: u32,
+}
+
+/// What all boots together brought.
+pub struct Summary {
+    pub tally: Tally,
+    /// From the boot that measures, in which the tests ran too.
+    pub measured: Option<Measurement>,
+}
+
+pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
+    let _lock = ctx.lock()?;
+    let out = folder(ctx)?;
+    let patterns = patterns(&ctx.repo)?;
+    let tools = ctx.tools();
+    let clang = tools.llvm()?.bin.join("clang");
+    let compiler = Compiler {
+        gcc: tools.gcc()?,
+        clang: &clang,
+        repo: &ctx.repo,
+        tree: &kernel.tree,
+    };
+    let headers = compiler.headers(choice.only.as_ref())?;
+    headers.iter().for_each(|result| show("host", result));
+    let programs = compiler.selftests(&out, choice.only.as_ref())?;
+    let mut initramfs = Initramfs::new(&compiler.init(&out)?);
+    add(&mut initramfs, &programs);
+    let archive = out.join("tests.cpio");
+    write_atomic(&archive, initramfs.pack()?)?;
+
+    let wanted = |boot: &&Boot| choice.boot.as_ref().is_none_or(|name| name == boot.name);
+    let mut reports: Vec<(&Boot, Report)> = Vec::new();
+    for boot in BOOTS.iter().filter(wanted) {
+        let expected = Expected {
+            programs: names(&programs),
+            kunit: has_kunit(&kernel.config)?,
+            bench: boot.bench,
+        };
+        let suite = Suite::new(&patterns, expected);
+        let report = follow(ctx, kernel, boot, &archive, suite, choice.patience.max(1))?;
+        let console = ctx.cache.join("log").join(format!("console-{}", boot.name));
+        write_atomic(&console, report.console.join("\n") + "\n")?;
+        if report.results.iter().any(|result| result.outcome == Outcome::Fail) {
+            println!("the console of this boot is in {}", console.display());
+        }
+        reports.push((boot, report));
+    }
+    Ok(summarize(&headers, &reports))
+}
+
+/// The folder for what is compiled and packed.
+pub fn folder(ctx: &Context) -> Result<PathBuf> {
+    let out = ctx.cache.join("guest").join(ctx.arch.name());
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+    Ok(out)
+}
+
+pub fn patterns(repo: &Path) -> Result<Patterns> {
+    let path = repo.join("qemu/splats.txt");
+    let text = fs::read_to_string(&path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    Patterns::parse(&text).with_context(|| format!("in {}", path.display()))
+}
+
+/// Puts the selftests where init looks for them.
+pub fn add(initramfs: &mut Initramfs, programs: &[Program]) {
+    for program in programs {
+        initramfs.program(&format!("/kevent/{}", program.name), &program.path);
+    }
+}
+
+fn names(programs: &[Program]) -> Vec<String> {
+    let names = programs.iter().map(|program| program.name.clone());
+    names.filter(|name| name != super::BENCH).collect()
+}
+
+/// Whether the kernel runs KUnit tests while it boots.
+fn has_kunit(config: &Path) -> Result<bool> {
+    let text = fs::read_to_string(config);
+    let text = text.with_context(|| format!("cannot read {}", config.display()))?;
+    Ok(text.lines().any(|line| line.ends_with("_KUNIT_TEST=y")))
+}
+
+fn follow(
+    ctx: &Context,
+    kernel: &Kernel,
+    boot: &Boot,
+    archive: &Path,
+    mut suite: Suite<'_>,
+    patience: u32,
+) -> Result<Report> {
+    let tools = ctx.tools();
+    let (program, accel) = (tools.qemu()?, kernel.accel);
+    let qemu = boot::qemu(program, ctx.arch, boot, accel, Mode::Tests, &kernel.image, archive);
+    let limits = Limits {
+        silence: SILENCE * patience,
+        total: TOTAL * patience,
+    };
+    println!("booting: {}", boot.title);
+    let start = Instant::now();
+    let mut shown = 0;
+    let how = session::follow(qemu, Vec::new(), limits, |event| {
+        let next = match event {
+            Event::Console(line) => {
+                if let Some(meaning) = suite.console(line.clone()) {
+                    println!("{:8} the kernel reports: {line} ({meaning})", boot.name);
+                }
+                Next::Go
+            }
+            Event::Report(line) => suite.report(&line),
+            Event::Qemu(line) => {
+                println!("{:8} QEMU: {line}", boot.name);
+                Next::Go
+            }
+        };
+        suite.results()[shown..].iter().for_each(|result| show(boot.name, result));
+        shown = suite.results().len();
+        next
+    })?;
+    let report = suite.end(how);
+    report.results[shown..].iter().for_each(|result| show(boot.name, result));
+    let tally = Tally::of(&report.results);
+    println!("{}: {tally} [{}]", boot.title, seconds(start.elapsed()));
+    Ok(report)
+}
+
+/// One result, as it comes.
+fn show(place: &str, result: &TestResult) {
+    let TestResult {
+        suite,
+        name,
+        outcome,
+        ..
+    } = result;
+    let time = result.time.map(|time| format!("  ({})", table::time(time)));
+    println!("{place:8} {outcome:4} {suite} {name}{}", time.unwrap_or_default());
+    if *outcome != Outcome::Pass {
+        result.log.iter().for_each(|line| println!("         | {line}"));
+    }
+}
+
+fn summarize(headers: &[TestResult], reports: &[(&Boot, Report)]) -> Summary {
+    let mut columns = Vec::new();
+    if !headers.is_empty() {
+        columns.push(Column {
+            title: "compiled",
+            results: headers,
+        });
+    }
+    columns.extend(reports.iter().map(|(boot, report)| Column {
+        title: boot.title,
+        results: &report.results,
+    }));
+    println!("\n{}", table(&columns));
+    let mut tally = Tally::default();
+    for Column { title, results } in &columns {
+        tally += Tally::of(*results);
+        for result in results.iter().filter(|result| result.outcome == Outcome::Fail) {
+            println!("\nFAIL {} {} ({title})", result.suite, result.name);
+            let log = result.log.iter().take(FAILURE_LINES);
+            log.for_each(|line| println!("  {line}"));
+            if result.log.len() > FAILURE_LINES {
+                println!("  ... and {} lines more above", result.log.len() - FAILURE_LINES);
+            }
+        }
+    }
+    println!();
+    let measured = reports.iter().find_map(|(_, report)| report.measured);
+    Summary { tally, measured }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_benchmark_is_no_test() {
+        let program = |name: &str| Program {
+            name: name.to_owned(),
+            path: PathBuf::new(),
+        };
+        assert_eq!(names(&[program("ring"), program("bench")]), ["ring"]);
+    }
+
+    #[test]
+    fn kunit_is_found_in_the_configuration() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "CONFIG_KUNIT=y\n# CONFIG_X_KUNIT_TEST is not set\n").unwrap();
+        assert!(!has_kunit(file.path()).unwrap());
+        fs::write(file.path(), "CONFIG_RUST_KEVENT_KUNIT_TEST=y\n").unwrap();
+        assert!(has_kunit(file.path()).unwrap());
+    }
+}

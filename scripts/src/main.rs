@@ -1,0 +1,88 @@
+//! `cargo xtask`: gets Linux, makes and applies the series, builds, boots and tests.
+
+mod apt;
+mod arch;
+mod base;
+mod cache;
+mod command;
+mod context;
+mod debian;
+mod edits;
+mod git;
+mod guest;
+mod manifest;
+mod progress;
+mod tools;
+
+mod abi;
+mod build;
+mod run;
+mod series;
+mod setup;
+mod test;
+mod tree;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use arch::Arch;
+use context::Context;
+
+/// Gets Linux 7.3, applies kevent, builds it, boots it in QEMU and tests it.
+///
+/// Downloads and builds go to $KEVENT_CACHE, else $XDG_CACHE_HOME/kevent, else ~/.cache/kevent.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    /// Architecture of the kernel
+    #[arg(long, global = true, value_enum, default_value_t = Arch::X86_64)]
+    arch: Arch,
+
+    /// A git tree of Linux 7.3 to use instead of a download; it gets a worktree of its own
+    /// in the cache, and its checkout, branches and files stay as they are
+    #[arg(long, global = true, value_name = "DIR")]
+    linux: Option<PathBuf>,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Finds the tools and installs what lacks (as root on Debian)
+    Setup(setup::Args),
+    /// Gets Linux 7.3 and applies patches/ to it
+    Tree(tree::Args),
+    /// Makes patches/ from the sources, or checks them
+    Series(series::Args),
+    /// Configures and builds the kernel
+    Build(build::Args),
+    /// Boots the kernel in QEMU and runs the selftests
+    Run(run::Args),
+    /// Compares the binary interface with its golden file
+    Abi(abi::Args),
+    /// Runs every test of the project
+    Test(test::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = Context::new(cli.arch, cli.linux).and_then(|ctx| match cli.verb {
+        Verb::Setup(args) => setup::run(&ctx, args),
+        Verb::Tree(args) => tree::run(&ctx, args),
+        Verb::Series(args) => series::run(&ctx, args),
+        Verb::Build(args) => build::run(&ctx, args),
+        Verb::Run(args) => run::run(&ctx, args),
+        Verb::Abi(args) => abi::run(&ctx, args),
+        Verb::Test(args) => test::run(&ctx, args),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

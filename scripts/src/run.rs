@@ -1,0 +1,178 @@
+//! `cargo xtask run`: boots the kernel in QEMU.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result, bail};
+use glob::Pattern;
+
+use crate::build;
+use crate::cache::write_atomic;
+use crate::context::Context;
+use crate::guest::boot::{self, Accel, BOOTS, Mode};
+use crate::guest::initramfs::Initramfs;
+use crate::guest::programs::Compiler;
+use crate::guest::selftests::{self, Choice, Kernel};
+use crate::guest::session::{self, Event, Limits, Next, RawPort};
+use crate::guest::{Message, exec};
+use crate::tools;
+
+/// Boots the kernel in QEMU and runs the selftests, or a program of yours.
+///
+/// What lacks is made first: tools, tree, kernel. The tests run in each boot; then comes a
+/// table of their results, and last what one event costs with kevent and with epoll, measured
+/// in the last boot. A report of the kernel on its console fails the run.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Only the test programs with this name; * and ? match
+    #[arg(long, value_name = "NAME")]
+    only: Option<Pattern>,
+
+    /// Only this boot
+    #[arg(long, value_name = "NAME", value_parser = boots())]
+    boot: Option<String>,
+
+    /// Multiplies the time limits, for a slow machine
+    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    patience: u32,
+
+    /// What runs the guest's instructions
+    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
+    accel: Accel,
+
+    /// Gives a shell in the guest; Ctrl-D ends it
+    #[arg(long, conflicts_with_all = ["only", "boot", "command"])]
+    shell: bool,
+
+    /// A program of this machine to run in the guest, with its arguments; its libraries come
+    /// along, and its exit code is that of this command
+    #[arg(last = true, value_name = "CMD", conflicts_with_all = ["only", "boot"])]
+    command: Vec<String>,
+}
+
+fn boots() -> clap::builder::PossibleValuesParser {
+    BOOTS.iter().map(|boot| boot.name).collect::<Vec<_>>().into()
+}
+
+pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    let kernel = kernel(ctx, args.accel)?;
+    if args.shell {
+        return shell(ctx, &kernel);
+    }
+    if !args.command.is_empty() {
+        let code = command(ctx, &kernel, &args.command)?;
+        std::process::exit(code.into());
+    }
+    let choice = Choice {
+        only: args.only,
+        boot: args.boot,
+        patience: args.patience,
+    };
+    let summary = selftests::run(ctx, &kernel, &choice)?;
+    println!("{}", summary.tally);
+    if let Some(measured) = summary.measured {
+        println!("{measured}");
+    }
+    match summary.tally.failed {
+        0 if summary.tally.passed == 0 => bail!("not one test passed"),
+        0 => Ok(()),
+        failed => bail!("{failed} tests failed"),
+    }
+}
+
+/// The kernel, made as far as needed.
+pub fn kernel(ctx: &Context, accel: Accel) -> Result<Kernel> {
+    let built = build::ensure(ctx, &build::Args::default())?;
+    Ok(Kernel {
+        tree: built.tree.path,
+        image: built.image,
+        config: built.folder.join(".config"),
+        accel,
+    })
+}
+
+fn compiler_and_init(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initramfs> {
+    let out = selftests::folder(ctx)?;
+    let tools = ctx.tools();
+    let compiler = Compiler {
+        gcc: tools.gcc()?,
+        clang: &tools.llvm()?.bin.join("clang"),
+        repo: &ctx.repo,
+        tree: &kernel.tree,
+    };
+    let mut initramfs = Initramfs::new(&compiler.init(&out)?);
+    if with_tests {
+        selftests::add(&mut initramfs, &compiler.selftests(&out, None)?);
+    }
+    Ok(initramfs)
+}
+
+/// Runs a program of the user's in the guest and gives its exit code.
+fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
+    let archive = selftests::folder(ctx)?.join("exec.cpio");
+    let qemu = {
+        let _lock = ctx.lock()?;
+        let mut initramfs = compiler_and_init(ctx, kernel, false)?;
+        exec::add(&mut initramfs, words)?;
+        write_atomic(&archive, initramfs.pack()?)?;
+        let (tools, boot) = (ctx.tools(), &BOOTS[0]);
+        let accel = kernel.accel;
+        boot::qemu(tools.qemu()?, ctx.arch, boot, accel, Mode::Exec, &kernel.image, &archive)
+    };
+    let ports = vec![
+        RawPort {
+            name: "stdout",
+            to: Box::new(std::io::stdout()),
+        },
+        RawPort {
+            name: "stderr",
+            to: Box::new(std::io::stderr()),
+        },
+    ];
+    let patterns = selftests::patterns(&ctx.repo)?;
+    let (mut code, mut splat, mut console) = (None, false, Vec::new());
+    let end = session::follow(qemu, ports, Limits::NONE, |event| {
+        match event {
+            Event::Console(line) => {
+                splat |= patterns.find(&line).is_some();
+                console.push(line);
+            }
+            Event::Report(line) => match Message::parse(&line) {
+                Some(Message::Ended { how, .. }) => code = Some(how.code()),
+                Some(Message::End) => return Next::Farewell,
+                _ => {}
+            },
+            Event::Qemu(line) => eprintln!("QEMU: {line}"),
+        }
+        Next::Go
+    })?;
+    if splat || code.is_none() {
+        eprintln!("{}", console.join("\n"));
+    }
+    if splat {
+        bail!("the kernel reports trouble on its console");
+    }
+    code.with_context(|| format!("the guest ended before the program did: {end:?}"))
+}
+
+/// A shell on the guest's console, which is this terminal.
+fn shell(ctx: &Context, kernel: &Kernel) -> Result<()> {
+    let busybox = tools::in_path("busybox").context(
+        "a shell in the guest needs a static busybox: install the package busybox-static",
+    )?;
+    let archive = selftests::folder(ctx)?.join("shell.cpio");
+    let mut qemu = {
+        let _lock = ctx.lock()?;
+        let mut initramfs = compiler_and_init(ctx, kernel, true)?;
+        initramfs.program("/bin/busybox", &busybox);
+        write_atomic(&archive, initramfs.pack()?)?;
+        let (tools, boot) = (ctx.tools(), &BOOTS[0]);
+        let accel = kernel.accel;
+        boot::qemu(tools.qemu()?, ctx.arch, boot, accel, Mode::Shell, &kernel.image, &archive)
+    };
+    qemu.stdin(Stdio::inherit());
+    let status = qemu.status().context("cannot start QEMU")?;
+    if !status.success() {
+        bail!("QEMU: {status}");
+    }
+    Ok(())
+}

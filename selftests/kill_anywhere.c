@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A consumer is stopped before every single instruction of take, finish and commit: killed there,
+ * or overtaken there by everything else that can happen to a ring. Each event ends in one pair of
+ * hands.
+ */
+#include "kselftest_harness.h"
+#include "load.h"
+
+#define TESTER		1
+#define VICTIM		2
+#define STEPS_MAX	20000	/* far more instructions than any of these paths has */
+#define SOURCES		2
+
+/* Every firing has a data bit of its own: a sum shows what is lost and what is doubled. */
+#define EARLY		0x1U
+#define MERGED		0x2U
+#define LATE		0x4U
+#define LAST		0x8U
+#define ALL		(EARLY | MERGED | LATE | LAST)
+
+struct victim {
+	struct kevent_consumer c;
+	void (*run)(struct victim *v);
+	struct {
+		uint64_t id;
+		uint64_t data;
+		uint32_t num;	/* events taken: valid from before the event is finished */
+		uint32_t end;	/* the path is complete */
+	} log;
+};
+
+/* Takes one event; the log is written between take and finish. */
+static struct ukevent *take_one(struct victim *v)
+{
+	struct ukevent *ev = kevent_ring_take(&v->c);
+
+	if (ev) {
+		v->log.id = ev->id;
+		v->log.data = kevent_ring_data(ev);
+		load_set(&v->log.num, 1);
+	}
+	return ev;
+}
+
+static void take_finish(struct victim *v)
+{
+	struct ukevent *ev = take_one(v);
+
+	if (ev)
+		kevent_ring_finish(&v->c, ev);
+	load_set(&v->log.end, 1);
+}
+
+static void take_finish_commit(struct victim *v)
+{
+	struct ukevent *ev = take_one(v);
+
+	if (ev)
+		kevent_ring_finish(&v->c, ev);
+	kevent_commit(v->c.fd, v->c.next, v->c.next >> 32);
+	load_set(&v->log.end, 1);
+}
+
+/* Owner 0 finishes nothing itself: the commit frees what it has taken. */
+static void take_commit(struct victim *v)
+{
+	take_one(v);
+	kevent_commit(v->c.fd, v->c.next, v->c.next >> 32);
+	load_set(&v->log.end, 1);
+}
+
+static void run_victim(void *arg)
+{
+	struct victim *v = arg;
+
+	v->run(v);
+}
+
+FIXTURE(anywhere)
+{
+	struct kevent_consumer c;
+	struct victim *v;
+	uint64_t sum[SOURCES];
+	uint64_t first;		/* where the first event of this round stands */
+	pid_t pid;
+	bool twice;
+};
+
+FIXTURE_VARIANT(anywhere)
+{
+	void (*run)(struct victim *v);
+	uint32_t owner;
+};
+
+FIXTURE_VARIANT_ADD(anywhere, finish)
+{
+	.run = take_finish,
+	.owner = VICTIM,
+};
+
+FIXTURE_VARIANT_ADD(anywhere, finish_and_commit)
+{
+	.run = take_finish_commit,
+	.owner = VICTIM,
+};
+
+FIXTURE_VARIANT_ADD(anywhere, commit_only)
+{
+	.run = take_commit,
+	.owner = 0,
+};
+
+FIXTURE_SETUP(anywhere)
+{
+	self->v = load_share(sizeof(*self->v));
+	ASSERT_NE(NULL, self->v);
+	ASSERT_EQ(0, kevent_ring_open(&self->c, 4, 0, TESTER));
+	ASSERT_EQ(SOURCES, load_add(self->c.fd, 0, SOURCES));
+}
+
+FIXTURE_TEARDOWN(anywhere)
+{
+	kevent_ring_close(&self->c);
+	munmap(self->v, sizeof(*self->v));
+}
+
+typedef FIXTURE_DATA(anywhere) anywhere;
+
+static void note(anywhere *self, uint64_t id, uint64_t data)
+{
+	if (id >= SOURCES || !data || (self->sum[id] & data))
+		self->twice = true;
+	else
+		self->sum[id] += data;
+}
+
+static bool fire_both(anywhere *self, uint64_t data)
+{
+	return load_fire(self->c.fd, 0, SOURCES, data) == SOURCES;
+}
+
+/* The tester's share: by the ring, then what found no room in it. */
+static void drain(anywhere *self)
+{
+	struct ukevent *ev, left;
+
+	while ((ev = kevent_ring_take(&self->c))) {
+		note(self, ev->id, kevent_ring_data(ev));
+		kevent_ring_finish(&self->c, ev);
+	}
+	while (kevent_get_events(self->c.fd, 0, 1, NULL, &left, 0) == 1)
+		note(self, left.id, kevent_ring_data(&left));
+}
+
+static int commit_all(anywhere *self)
+{
+	uint64_t head = self->c.ring->ring_position;
+
+	return kevent_commit(self->c.fd, head, head >> 32);
+}
+
+/* Two events in the ring, the first also merged once, and a victim in front of them. */
+static bool begin(anywhere *self, void (*run)(struct victim *v), uint32_t owner)
+{
+	memset(self->sum, 0, sizeof(self->sum));
+	self->twice = false;
+	self->first = self->c.ring->ring_position;
+	memset(self->v, 0, sizeof(*self->v));
+	if (kevent_ring_join(&self->v->c, &self->c, owner))
+		return false;
+	self->v->c.next = self->c.next = self->first;
+	self->v->run = run;
+	if (!fire_both(self, EARLY) || !fire_both(self, MERGED))
+		return false;
+	self->pid = load_trace(run_victim, self->v);
+	return self->pid > 0;
+}
+
+/* Executes @steps instructions of the victim; false: it broke. */
+static bool advance(anywhere *self, unsigned int steps)
+{
+	while (steps-- && !load_get(&self->v->log.end))
+		if (!load_step(self->pid))
+			return false;
+	return true;
+}
+
+/*
+ * The first event's slot after the death says whose the event is: still nobody's, found in the
+ * dead hands and noted here, or finished by the victim, which then must have noted it before.
+ */
+static bool settle(anywhere *self, uint32_t owner)
+{
+	struct ukevent *slot = &self->c.ring->event[self->first & self->c.mask];
+	uint32_t took = load_get(&self->v->log.num);
+	uint64_t data;
+
+	if (load_held(slot, owner)) {
+		data = slot->data & ~KEVENT_DATA_CLOSED;
+		if (took && (self->v->log.id != slot->id || self->v->log.data != data))
+			return false;
+		note(self, slot->id, data);
+		if (owner)
+			return kevent_ring_recover(&self->c, owner) == 1;
+		return kevent_commit(self->c.fd, self->first + 1, (self->first + 1) >> 32) == 1;
+	}
+	if (owner && kevent_ring_recover(&self->c, owner) != 0)
+		return false;
+	if (took)
+		note(self, self->v->log.id, self->v->log.data);
+	return took == !!(slot->ret_flags & KEVENT_RET_FINISHED);
+}
+
+TEST_F_TIMEOUT(anywhere, killed_at_every_instruction, 300)
+{
+	unsigned int k, untaken = 0, held = 0, finished = 0;
+	bool end = false;
+
+	for (k = 0; !end; k++) {
+		ASSERT_GT(STEPS_MAX, k);
+		ASSERT_TRUE(begin(self, variant->run, variant->owner));
+		ASSERT_TRUE(advance(self, k)) TH_LOG("step %u", k);
+		end = load_get(&self->v->log.end);
+		ASSERT_TRUE(load_kill(self->pid));
+
+		/* Before anyone knows of the death, both sources fire again. */
+		ASSERT_TRUE(fire_both(self, LATE));
+		if (load_held(&self->c.ring->event[self->first & self->c.mask], variant->owner))
+			held++;
+		else if (load_get(&self->v->log.num))
+			finished++;
+		else
+			untaken++;
+		ASSERT_TRUE(settle(self, variant->owner)) TH_LOG("killed after step %u", k);
+		ASSERT_TRUE(fire_both(self, LAST));
+		drain(self);
+
+		EXPECT_FALSE(self->twice) TH_LOG("doubled: killed after step %u", k);
+		EXPECT_EQ(ALL, self->sum[0]) TH_LOG("killed after step %u", k);
+		EXPECT_EQ(ALL, self->sum[1]) TH_LOG("killed after step %u", k);
+		ASSERT_EQ(0U, load_taken(&self->c));
+		ASSERT_EQ(0U, load_untaken(&self->c));
+		ASSERT_EQ(0U, self->c.ring->ring_pending);
+	}
+	TH_LOG("%u deaths: %u before the take, %u holding the event, %u after it was finished",
+	       k, untaken, held, finished);
+	EXPECT_LT(0U, untaken);
+	EXPECT_LT(0U, held);
+	EXPECT_LT(0U, finished);
+}
+
+TEST_F_TIMEOUT(anywhere, overtaken_at_every_instruction, 300)
+{
+	bool end = false;
+	unsigned int k;
+
+	for (k = 0; !end; k++) {
+		ASSERT_GT(STEPS_MAX, k);
+		ASSERT_TRUE(begin(self, variant->run, variant->owner));
+		ASSERT_TRUE(advance(self, k)) TH_LOG("step %u", k);
+		end = load_get(&self->v->log.end);
+
+		/* All that is there is taken, and there is news for the victim to find. */
+		ASSERT_TRUE(fire_both(self, LATE));
+		drain(self);
+		ASSERT_TRUE(fire_both(self, LAST));
+		ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
+		ASSERT_TRUE(load_join(self->pid)) TH_LOG("overtaken after step %u", k);
+
+		ASSERT_TRUE(load_get(&self->v->log.end));
+		if (load_get(&self->v->log.num))
+			note(self, self->v->log.id, self->v->log.data);
+		drain(self);
+		/* The commit came too late for a slot that the ring has stepped over since. */
+		if (!variant->owner)
+			ASSERT_LE(0, commit_all(self));
+		ASSERT_EQ(0U, load_taken(&self->c));
+		EXPECT_FALSE(self->twice) TH_LOG("doubled: overtaken after step %u", k);
+		EXPECT_EQ(ALL, self->sum[0]) TH_LOG("overtaken after step %u", k);
+		EXPECT_EQ(ALL, self->sum[1]) TH_LOG("overtaken after step %u", k);
+		ASSERT_EQ(0U, load_untaken(&self->c));
+		ASSERT_EQ(0U, self->c.ring->ring_pending);
+	}
+	TH_LOG("overtaken at %u places", k);
+}
+
+TEST_HARNESS_MAIN
