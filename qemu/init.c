@@ -2,8 +2,8 @@
 /*
  * The first process of the guest: runs programs and reports over virtio ports.
  *
- * Kernel command line: kevent.mode=tests|exec|shell, kevent.limit=SECONDS for
- * each test program, kevent.bench=1 to run the benchmark after the tests.
+ * Kernel command line: kevent.mode=tests|exec|shell; for tests kevent.limit=SECONDS
+ * for each program (0: none), and kevent.bench=1 to run the benchmark after them.
  *
  * Lines on the port kevent.results, in order:
  *	S <program>			started
@@ -369,10 +369,11 @@ static int run(char **argv, const char *program, const char *folder, struct stre
 		}
 		if (poll(fds, 3, timed ? left / 1000 + 1 : -1) < 0 && errno != EINTR)
 			fail("poll");
-		if (fds[0].revents)
-			out_open = forward(out, program, begin);
+		/* What explains a result goes before it. */
 		if (fds[1].revents)
 			err_open = forward(err, program, begin);
+		if (fds[0].revents)
+			out_open = forward(out, program, begin);
 		if (fds[2].revents) {
 			running = false;
 			waitpid(pid, &status, 0);
@@ -416,7 +417,7 @@ static int is_program(const struct dirent *entry)
 
 static void run_tests(void)
 {
-	unsigned int limit = atoi(option("kevent.limit", "300"));
+	unsigned int limit = atoi(option("kevent.limit", "0"));
 	struct dirent **entries;
 	int count = scandir(TESTS, &entries, is_program, alphasort);
 

@@ -11,6 +11,7 @@ mod file;
 mod get;
 mod limit;
 pub mod memory;
+mod nesting;
 mod queue;
 mod record;
 pub mod registration;

@@ -596,7 +596,7 @@ TEST_F(fd, nested)
 	int outer = kevent_init(NULL, 0, 0);
 
 	ASSERT_LE(0, outer);
-	ASSERT_EQ(1, nest(outer, self->fd, 0));
+	ASSERT_EQ(1, nest(outer, self->fd, KEVENT_REQ_ET));
 	EXPECT_EQ(0, poll_now(outer));
 	EXPECT_EQ(0, get_now(outer, 8, self->ev));
 	ASSERT_EQ(1, ready(self->fd, 0, 1));
@@ -606,10 +606,11 @@ TEST_F(fd, nested)
 	EXPECT_EQ((uint64_t)self->fd, self->ev[0].id);
 	EXPECT_EQ((uint64_t)self->fd, self->ev[0].user);
 	EXPECT_EQ((uint32_t)POLLIN, self->ev[0].fired);
-	/* Level: again as long as it is true. */
-	EXPECT_EQ(1, get_now(outer, 8, self->ev));
 	ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
 	EXPECT_EQ(0, get_now(outer, 8, self->ev));
+	/* A level would have to be looked at again. */
+	EXPECT_EQ(1, unnest(outer, self->fd));
+	EXPECT_TRUE(FAILS(EOPNOTSUPP, nest(outer, self->fd, 0)));
 	EXPECT_EQ(0, poll_now(outer));
 	close(outer);
 }
@@ -639,12 +640,12 @@ TEST(nested_ends)
 	ASSERT_LE(0, outer);
 	ASSERT_LE(0, inner);
 	ASSERT_EQ(1, add_user(inner, 0, 1, 0));
-	ASSERT_EQ(1, nest(outer, inner, 0));
-	EXPECT_TRUE(FAILS(EEXIST, nest(outer, inner, 0)));
+	ASSERT_EQ(1, nest(outer, inner, KEVENT_REQ_ET));
+	EXPECT_TRUE(FAILS(EEXIST, nest(outer, inner, KEVENT_REQ_ET)));
 	ASSERT_EQ(1, unnest(outer, inner));
 	ASSERT_EQ(1, ready(inner, 0, 1));
 	EXPECT_EQ(0, get_now(outer, 1, &ev));
-	ASSERT_EQ(1, nest(outer, inner, 0));
+	ASSERT_EQ(1, nest(outer, inner, KEVENT_REQ_ET));
 	close(inner);
 	EXPECT_EQ(0, get_now(outer, 1, &ev));
 	EXPECT_EQ(0, registrations(outer));
@@ -658,7 +659,7 @@ TEST_F(fd, nested_wakes_sleeper)
 	struct sleeper s;
 
 	ASSERT_LE(0, outer);
-	ASSERT_EQ(1, nest(outer, self->fd, 0));
+	ASSERT_EQ(1, nest(outer, self->fd, KEVENT_REQ_ET));
 	get_sleeper(&s, outer, 1, 8, NULL, self->ev);
 	ASSERT_TRUE(sleeper_start(&s));
 	ASSERT_EQ(1, ready(self->fd, 3, 1));
@@ -673,8 +674,8 @@ TEST_F(fd, nested_in_itself)
 	int copy = dup(self->fd);
 
 	ASSERT_LE(0, copy);
-	EXPECT_TRUE(FAILS(ELOOP, nest(self->fd, self->fd, 0)));
-	EXPECT_TRUE(FAILS(ELOOP, nest(self->fd, copy, 0)));
+	EXPECT_TRUE(FAILS(ELOOP, nest(self->fd, self->fd, KEVENT_REQ_ET)));
+	EXPECT_TRUE(FAILS(ELOOP, nest(self->fd, copy, KEVENT_REQ_ET)));
 	close(copy);
 }
 
@@ -696,12 +697,12 @@ TEST(nested_depth)
 		for (i = 0; i < DEPTH; i++) {
 			int k = down ? DEPTH - 1 - i : i;
 
-			ASSERT_EQ(1, nest(q[k + 1], q[k], 0)) TH_LOG("errno %d", errno);
+			ASSERT_EQ(1, nest(q[k + 1], q[k], KEVENT_REQ_ET)) TH_LOG("errno %d", errno);
 		}
-		EXPECT_TRUE(FAILS(ELOOP, nest(q[DEPTH + 1], q[DEPTH], 0)));
-		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[DEPTH + 1], 0)));
+		EXPECT_TRUE(FAILS(ELOOP, nest(q[DEPTH + 1], q[DEPTH], KEVENT_REQ_ET)));
+		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[DEPTH + 1], KEVENT_REQ_ET)));
 		/* A shorter chain in the same place is good. */
-		EXPECT_EQ(1, nest(q[DEPTH + 1], q[DEPTH - 1], 0));
+		EXPECT_EQ(1, nest(q[DEPTH + 1], q[DEPTH - 1], KEVENT_REQ_ET));
 
 		ASSERT_EQ(1, add_user(q[0], 0, 1, 0));
 		ASSERT_EQ(1, ready(q[0], 0, 1));
@@ -712,7 +713,7 @@ TEST(nested_depth)
 		/* A link that is gone counts no more. */
 		ASSERT_EQ(1, unnest(q[1], q[0]));
 		EXPECT_EQ(1, unnest(q[DEPTH + 1], q[DEPTH - 1]));
-		EXPECT_EQ(1, nest(q[DEPTH + 1], q[DEPTH], 0));
+		EXPECT_EQ(1, nest(q[DEPTH + 1], q[DEPTH], KEVENT_REQ_ET));
 		for (i = 0; i < DEPTH + 2; i++)
 			close(q[i]);
 	}
@@ -729,8 +730,8 @@ TEST(nested_depth_in_the_middle)
 	}
 	for (i = 0; i < DEPTH + 1; i++)
 		if (i != DEPTH / 2)
-			ASSERT_EQ(1, nest(q[i + 1], q[i], 0));
-	EXPECT_TRUE(FAILS(ELOOP, nest(q[DEPTH / 2 + 1], q[DEPTH / 2], 0)));
+			ASSERT_EQ(1, nest(q[i + 1], q[i], KEVENT_REQ_ET));
+	EXPECT_TRUE(FAILS(ELOOP, nest(q[DEPTH / 2 + 1], q[DEPTH / 2], KEVENT_REQ_ET)));
 	for (i = 0; i < DEPTH + 2; i++)
 		close(q[i]);
 }
@@ -745,9 +746,9 @@ TEST(nested_cycle)
 			q[i] = kevent_init(NULL, 0, 0);
 			ASSERT_LE(0, q[i]);
 			if (i > 0)
-				ASSERT_EQ(1, nest(q[i], q[i - 1], 0));
+				ASSERT_EQ(1, nest(q[i], q[i - 1], KEVENT_REQ_ET));
 		}
-		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[len - 1], 0))) TH_LOG("length %d", len);
+		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[len - 1], KEVENT_REQ_ET))) TH_LOG("length %d", len);
 		for (i = 0; i < len; i++)
 			close(q[i]);
 	}
@@ -760,8 +761,8 @@ TEST_F(fd, epoll_as_source)
 
 	ASSERT_LE(0, ep);
 	ASSERT_LE(0, watching);
-	EXPECT_TRUE(FAILS(EINVAL, nest(self->fd, ep, 0)));
-	EXPECT_TRUE(FAILS(EINVAL, nest(self->fd, watching, 0)));
+	EXPECT_TRUE(FAILS(EINVAL, nest(self->fd, ep, KEVENT_REQ_ET)));
+	EXPECT_TRUE(FAILS(EINVAL, nest(self->fd, watching, KEVENT_REQ_ET)));
 	close(ep);
 	close(watching);
 }
@@ -772,7 +773,7 @@ TEST_F(fd, io_uring_as_source)
 
 	if (!uring_open(&u))
 		SKIP(return, "no io_uring: errno %d", errno);
-	EXPECT_TRUE(FAILS(EINVAL, nest(self->fd, u.fd, 0)));
+	EXPECT_TRUE(FAILS(EINVAL, nest(self->fd, u.fd, KEVENT_REQ_ET)));
 	close(u.fd);
 }
 
@@ -783,8 +784,8 @@ TEST_F(fd, closed_source)
 
 	ASSERT_LE(0, gone);
 	close(gone);
-	EXPECT_TRUE(FAILS(EBADF, nest(self->fd, gone, 0)));
-	EXPECT_TRUE(FAILS(EBADF, nest(self->fd, -1, 0)));
+	EXPECT_TRUE(FAILS(EBADF, nest(self->fd, gone, KEVENT_REQ_ET)));
+	EXPECT_TRUE(FAILS(EBADF, nest(self->fd, -1, KEVENT_REQ_ET)));
 }
 
 /* An epoll that watches a queue that watches a queue hears of the innermost. */
@@ -794,7 +795,7 @@ TEST_F(fd, epoll_of_nested)
 	struct epoll_event event;
 
 	ASSERT_LE(0, outer);
-	ASSERT_EQ(1, nest(outer, self->fd, 0));
+	ASSERT_EQ(1, nest(outer, self->fd, KEVENT_REQ_ET));
 	ep = watch(outer, EPOLLIN);
 	ASSERT_LE(0, ep);
 	EXPECT_EQ(0, epoll_wait(ep, &event, 1, 0));

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A consumer is stopped before every single instruction of take, finish and commit: killed there,
- * or overtaken there by everything else that can happen to a ring. Each event ends in one pair of
- * hands.
+ * or overtaken there by all that can happen to a ring meanwhile, or by 256 laps, after which the lap
+ * bits are the same again. Each event ends in one pair of hands.
  */
 #include "kselftest_harness.h"
 #include "load.h"
 
 #define TESTER		1
 #define VICTIM		2
-#define STEPS_MAX	20000	/* far more instructions than any of these paths has */
+#define STEPS_MAX	20000U	/* far more instructions than any of these paths has */
 #define SOURCES		2
 
 /* Every firing has a data bit of its own: a sum shows what is lost and what is doubled. */
@@ -25,8 +25,8 @@ struct victim {
 	struct {
 		uint64_t id;
 		uint64_t data;
-		uint32_t num;	/* events taken: valid from before the event is finished */
-		uint32_t end;	/* the path is complete */
+		int num;	/* events taken: valid from before the event is finished */
+		int end;	/* the path is complete */
 	} log;
 };
 
@@ -193,7 +193,7 @@ static bool advance(anywhere *self, unsigned int steps)
 static bool settle(anywhere *self, uint32_t owner)
 {
 	struct ukevent *slot = &self->c.ring->event[self->first & self->c.mask];
-	uint32_t took = load_get(&self->v->log.num);
+	int took = load_get(&self->v->log.num);
 	uint64_t data;
 
 	if (load_held(slot, owner)) {
@@ -273,8 +273,9 @@ TEST_F_TIMEOUT(anywhere, overtaken_at_every_instruction, 300)
 			note(self, self->v->log.id, self->v->log.data);
 		drain(self);
 		/* The commit came too late for a slot that the ring has stepped over since. */
-		if (!variant->owner)
+		if (!variant->owner) {
 			ASSERT_LE(0, commit_all(self));
+		}
 		ASSERT_EQ(0U, load_taken(&self->c));
 		EXPECT_FALSE(self->twice) TH_LOG("doubled: overtaken after step %u", k);
 		EXPECT_EQ(ALL, self->sum[0]) TH_LOG("overtaken after step %u", k);
@@ -283,6 +284,134 @@ TEST_F_TIMEOUT(anywhere, overtaken_at_every_instruction, 300)
 		ASSERT_EQ(0U, self->c.ring->ring_pending);
 	}
 	TH_LOG("overtaken at %u places", k);
+}
+
+/*
+ * The ring goes round 256 times while the victim stands still in its take. Whatever it takes then,
+ * it finds the rest by itself, for nobody else would.
+ */
+FIXTURE(lapped)
+{
+	struct kevent_consumer c;
+	struct victim *v;
+	pid_t pid;
+};
+
+FIXTURE_VARIANT(lapped)
+{
+	unsigned int slots;
+	unsigned int at;	/* the slot in front of which the victim stands */
+	unsigned int back;	/* how far before it the last lap begins */
+};
+
+FIXTURE_VARIANT_ADD(lapped, one_slot)
+{
+	.slots = 1,
+};
+
+FIXTURE_VARIANT_ADD(lapped, two_slots_oldest)
+{
+	.slots = 2,
+	.at = 1,
+};
+
+FIXTURE_VARIANT_ADD(lapped, two_slots_youngest)
+{
+	.slots = 2,
+	.at = 1,
+	.back = 1,
+};
+
+FIXTURE_SETUP(lapped)
+{
+	self->v = load_share(sizeof(*self->v));
+	ASSERT_NE(NULL, self->v);
+	ASSERT_EQ(0, kevent_ring_open(&self->c, variant->slots, 0, TESTER));
+	ASSERT_EQ((int)variant->slots + 1, load_add(self->c.fd, 0, variant->slots + 1));
+}
+
+FIXTURE_TEARDOWN(lapped)
+{
+	kevent_ring_close(&self->c);
+	munmap(self->v, sizeof(*self->v));
+}
+
+/* In @log.data every event taken leaves 1 << (8 * id): a byte counts how often. */
+static void take_all(struct victim *v)
+{
+	struct ukevent *ev;
+
+	while ((ev = kevent_ring_take(&v->c))) {
+		v->log.data += 1ULL << (8 * ev->id);
+		v->log.num++;
+		kevent_ring_finish(&v->c, ev);
+		if (v->log.num == 1)
+			load_set(&v->log.end, 1);
+	}
+	load_set(&v->log.end, 1);
+}
+
+/* Moves the ring on by @num positions, all taken by kevent_get_events(). */
+static bool roll(int fd, unsigned int num)
+{
+	struct ukevent ev;
+
+	while (num--)
+		if (load_fire(fd, 0, 1, 1) != 1 || kevent_get_events(fd, 0, 1, NULL, &ev, 0) != 1)
+			return false;
+	return true;
+}
+
+TEST_F_TIMEOUT(lapped, at_every_instruction, 600)
+{
+	const unsigned int n = variant->slots;
+	const uint64_t mask = n - 1;
+	uint64_t all = 0, taken, head;
+	unsigned int i, k, before = 0;
+	bool first, end = false;
+	struct ukevent ev;
+
+	for (i = 0; i < n; i++)
+		all |= 1ULL << (8 * i);
+	for (k = 0; !end; k++) {
+		ASSERT_GT(STEPS_MAX, k);
+		memset(self->v, 0, sizeof(*self->v));
+		head = self->c.ring->ring_position;
+		ASSERT_TRUE(roll(self->c.fd, (variant->at - head) & mask));
+		ASSERT_EQ(0, kevent_ring_join(&self->v->c, &self->c, VICTIM));
+		self->v->c.next = head = self->c.ring->ring_position;
+		self->v->run = take_all;
+		ASSERT_EQ(1, load_fire(self->c.fd, n, 1, 1));
+		self->pid = load_trace(run_victim, self->v);
+		ASSERT_LT(0, self->pid);
+		for (i = 0; i < k && !load_get(&self->v->log.end); i++)
+			ASSERT_TRUE(load_step(self->pid));
+		end = load_get(&self->v->log.end);
+
+		/* Unless the victim has it: the event goes, and 256 laps with it. */
+		first = kevent_get_events(self->c.fd, 0, 1, NULL, &ev, 0) == 1;
+		ASSERT_TRUE(roll(self->c.fd, 256 * n - variant->back - 1));
+		ASSERT_EQ((int)n, load_fire(self->c.fd, 0, n, 1));
+		if (first) {
+			ASSERT_EQ(head + 256 * n - variant->back + n, self->c.ring->ring_position);
+		}
+		ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
+		ASSERT_TRUE(load_join(self->pid)) TH_LOG("lapped after step %u", k);
+
+		before += first;
+		taken = self->v->log.data;
+		EXPECT_EQ(first ? 0U : 1U, taken >> (8 * n)) TH_LOG("lapped after step %u", k);
+		taken &= (1ULL << (8 * n)) - 1;
+		/* What a held slot kept out of the ring is still in the kernel. */
+		ASSERT_EQ(0U, load_untaken(&self->c)) TH_LOG("left behind after step %u", k);
+		while (kevent_get_events(self->c.fd, 0, 1, NULL, &ev, 0) == 1)
+			taken += 1ULL << (8 * ev.id);
+		EXPECT_EQ(all, taken) TH_LOG("lapped after step %u", k);
+		ASSERT_EQ(0U, load_taken(&self->c));
+	}
+	TH_LOG("lapped at %u places, %u of them before the take", k, before);
+	EXPECT_LT(0U, before);
+	EXPECT_LT(before, k);
 }
 
 TEST_HARNESS_MAIN

@@ -311,6 +311,21 @@ TEST_F_TIMEOUT(many, added_and_removed_twice, 300)
 	free(ev);
 }
 
+/* The longest batch there is. */
+TEST_F(many, longest_batch)
+{
+	struct ukevent *batch = calloc(KEVENT_BATCH_MAX, sizeof(*batch));
+	unsigned int i;
+
+	ASSERT_NE(NULL, batch);
+	for (i = 0; i < KEVENT_BATCH_MAX; i++)
+		batch[i] = user_request(i, 1, 0);
+	EXPECT_EQ(KEVENT_BATCH_MAX, kevent_ctl(self->fd, KEVENT_CTL_ADD, KEVENT_BATCH_MAX, batch));
+	EXPECT_EQ(KEVENT_BATCH_MAX, registrations(self->fd));
+	EXPECT_EQ(KEVENT_RET_DONE, flags_of(&batch[KEVENT_BATCH_MAX - 1]));
+	free(batch);
+}
+
 /* Left for close() to remove, pending events and all. */
 TEST_F_TIMEOUT(many, closed, 300)
 {
@@ -433,7 +448,9 @@ static int too_many_registrations(void)
 		if (at > 1U << 22)
 			return 1;
 	} while (n == 1024);
-	/* The batch ends where memory does; the next one says why. */
+	/* The batch ends where memory does. Its own memory is free again, for a few more. */
+	for (i = 0; i < 1U << 16 && add_user(fd, at, 1, 0) == 1; i++)
+		at++;
 	if (!FAILS(ENOMEM, add_user(fd, at, 1, 0)))
 		return 2;
 	if (at < 1024)

@@ -63,7 +63,7 @@ FIXTURE_SETUP(sealed)
 	self->r = load_share(sizeof(*self->r));
 	ASSERT_NE(NULL, self->r);
 	ASSERT_EQ(0, kevent_ring_open(&self->c, SLOTS, 0, OWNER));
-	ASSERT_EQ(SOURCES, load_add(self->c.fd, 0, SOURCES));
+	ASSERT_EQ((int)SOURCES, load_add(self->c.fd, 0, SOURCES));
 }
 
 FIXTURE_TEARDOWN(sealed)

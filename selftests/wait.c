@@ -313,34 +313,45 @@ static pid_t fork_waiter(const struct kevent_consumer *c)
 	return pid;
 }
 
-/* Kills a sleeper right after an event woke it, and looks whether another one is told of it. */
-static bool killed_hands_on(struct kevent_consumer *c, struct sleeper *s, bool child_first,
-			    bool signal_first)
+/*
+ * Kills a sleeper right after, or right before, an event wakes it, and looks whether another one is
+ * told of it. 0: it was; else the number of the failed step.
+ */
+static int killed_hands_on(struct kevent_consumer *c, struct sleeper *s, bool child_first,
+			   bool signal_first)
 {
 	pid_t child = 0;
 	int status;
 
 	wait_sleeper(s, c, NULL);
-	if (child_first)
+	if (child_first) {
 		child = fork_waiter(c);
-	if (child_first && !task_fell_asleep(child, __NR_kevent_wait))
-		return false;
+		if (child < 0 || !task_fell_asleep(child, __NR_kevent_wait))
+			return 1;
+	}
 	if (!sleeper_start(s))
-		return false;
-	if (!child_first)
+		return 2;
+	if (!child_first) {
 		child = fork_waiter(c);
-	if (!task_fell_asleep(child, __NR_kevent_wait))
-		return false;
+		if (child < 0 || !task_fell_asleep(child, __NR_kevent_wait))
+			return 3;
+	}
 
 	if (signal_first)
 		kill(child, SIGKILL);
 	if (ready(c->fd, 0, 1) != 1)
-		return false;
+		return 4;
 	if (!signal_first)
 		kill(child, SIGKILL);
-	if (!share_cpu() || waitpid(child, &status, 0) != child || !WIFSIGNALED(status))
-		return false;
-	return sleeper_join(s) && s->ret == 1 && take_id(c) == 0 && be_alone_on_cpu();
+	if (!share_cpu() || waitpid(child, &status, 0) != child)
+		return 5;
+	if (!WIFSIGNALED(status))
+		return 6;
+	if (!sleeper_join(s) || s->ret != 1)
+		return 7;
+	if (take_id(c) != 0)
+		return 8;
+	return be_alone_on_cpu() ? 0 : 9;
 }
 
 /* A thread that is killed after it was woken hands the wake-up on. */
@@ -348,10 +359,10 @@ TEST_F(wait, killed_sleeper_hands_on)
 {
 	if (!be_alone_on_cpu())
 		SKIP(return, "no permission for real-time scheduling");
-	EXPECT_TRUE(killed_hands_on(&self->c, &self->s[0], true, false));
-	EXPECT_TRUE(killed_hands_on(&self->c, &self->s[0], false, false));
-	EXPECT_TRUE(killed_hands_on(&self->c, &self->s[0], true, true));
-	EXPECT_TRUE(killed_hands_on(&self->c, &self->s[0], false, true));
+	ASSERT_EQ(0, killed_hands_on(&self->c, &self->s[0], true, false));
+	ASSERT_EQ(0, killed_hands_on(&self->c, &self->s[0], false, false));
+	ASSERT_EQ(0, killed_hands_on(&self->c, &self->s[0], true, true));
+	ASSERT_EQ(0, killed_hands_on(&self->c, &self->s[0], false, true));
 	share_cpu();
 }
 

@@ -2,18 +2,22 @@
 /*
  * kevent: what Rust cannot do.
  *
- * SYSCALL_DEFINE() is a macro of C, as are tracepoints and initcalls; signal
- * masks and user counts are handled by inline functions. Everything else is in
+ * SYSCALL_DEFINE() is a macro of C, as are tracepoints, initcalls and
+ * unsafe_get_user(); signal masks and user counts are handled by inline
+ * functions. Everything else is in
  * rust/kernel/kevent, which begins with the design.
  */
 #include <linux/compat.h>
 #include <linux/cred.h>
+#include <linux/eventpoll.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/init.h>
+#include <linux/io_uring.h>
 #include <linux/kevent.h>
 #include <linux/ktime.h>
 #include <linux/miscdevice.h>
+#include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
 #include <linux/time_namespace.h>
@@ -23,6 +27,53 @@
 #define CREATE_TRACE_POINTS
 #define CREATE_RUST_TRACE_POINTS
 #include <trace/events/kevent.h>
+
+/*
+ * Records are copied word by word: what copies any length has a price that is
+ * more than that of eight words.
+ */
+int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
+		   unsigned int num)
+{
+	const u64 __user *src = (const u64 __user *)from;
+	u64 *dst = (u64 *)to, *end = (u64 *)(to + num);
+
+	if (!user_read_access_begin(from, num * sizeof(*from)))
+		return -EFAULT;
+	for (; dst != end; dst++, src++)
+		unsafe_get_user(*dst, src, fault);
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return -EFAULT;
+}
+
+void kevent_copy_answers(struct ukevent __user *to, const struct ukevent *from,
+			 unsigned int num)
+{
+	unsigned int i;
+
+	if (!user_write_access_begin(to, num * sizeof(*to)))
+		return;
+	for (i = 0; i < num; i++) {
+		unsafe_put_user(from[i].error, &to[i].error, fault);
+		unsafe_put_user(from[i].data, &to[i].data, fault);
+		unsafe_put_user(from[i].word, &to[i].word, fault);
+	}
+fault:
+	user_write_access_end();
+}
+
+bool kevent_is_dying(void)
+{
+	return fatal_signal_pending(current);
+}
+
+bool kevent_is_refused(struct file *file)
+{
+	return is_file_epoll(file) || io_is_uring_fops(file);
+}
 
 struct ucounts *kevent_get_ucounts(void)
 {
@@ -124,9 +175,14 @@ static int kevent_begin_wait(struct kevent_timeout *t, const void __user *arg,
 				 flags);
 	if (ret)
 		return ret;
-	if (ext.min_wait)
-		t->batch_until = ktime_add_safe(ktime_get(),
-						min_t(u64, ext.min_wait, KTIME_MAX));
+	if (ext.min_wait && t->kind != KEVENT_TIMEOUT_NOW) {
+		ktime_t batch = min_t(u64, ext.min_wait, KTIME_MAX);
+
+		if (t->kind == KEVENT_TIMEOUT_AT)
+			batch = min(batch, ktime_sub(t->expires,
+						     kevent_clock_now(ext.clock)));
+		t->batch_until = ktime_add_safe(ktime_get(), batch);
+	}
 	return kevent_set_sigmask(&ext);
 }
 
@@ -199,9 +255,20 @@ static struct miscdevice kevent_device = {
 	.mode	= 0666,
 };
 
-static int __init kevent_device_init(void)
+/* What a registration and its node in the tree take, about. */
+#define KEVENT_WATCH_COST	256
+
+static int __init kevent_init_queues(void)
 {
-	kevent_device.fops = kevent_file_operations();
+	struct sysinfo si;
+
+	/* 4% of the memory, as for epoll. */
+	si_meminfo(&si);
+	init_user_ns.ucount_max[UCOUNT_KEVENT_WATCHES] =
+		((si.totalram - si.totalhigh) / 25 << PAGE_SHIFT) /
+		KEVENT_WATCH_COST;
+
+	kevent_device.fops = kevent_setup();
 	return misc_register(&kevent_device);
 }
-fs_initcall(kevent_device_init);
+fs_initcall(kevent_init_queues);

@@ -10,7 +10,10 @@ use crate::{
         from_err_ptr,
         to_result, //
     },
-    fs::File,
+    fs::{
+        File,
+        LocalFile, //
+    },
     mm::virt::VmaNew,
     prelude::*,
     seq_file::SeqFile,
@@ -46,6 +49,9 @@ pub trait FileOperations: Sized + 'static {
 
     /// Sets up a new mapping of the file.
     fn mmap(data: <Self::Data as ForeignOwnable>::Borrowed<'_>, vma: &VmaNew) -> Result;
+
+    /// The last reference to the file is gone; the data is dropped next.
+    fn release(_data: <Self::Data as ForeignOwnable>::Borrowed<'_>) {}
 
     /// Writes what `/proc/PID/fdinfo/FD` shows.
     fn show_fdinfo(data: <Self::Data as ForeignOwnable>::Borrowed<'_>, m: &SeqFile);
@@ -119,7 +125,7 @@ impl<T: FileOperations> Operations<T> {
     /// The data of `file`, if it is of this kind.
     pub fn data<'a>(
         &'static self,
-        file: &'a File,
+        file: &'a LocalFile,
     ) -> Option<<T::Data as ForeignOwnable>::Borrowed<'a>> {
         let raw = file.as_ptr();
         // SAFETY: The operations and the private data of an open file do not change.
@@ -155,8 +161,12 @@ impl<T: FileOperations> Operations<T> {
     ///
     /// The file must be one of this kind that is being released.
     unsafe extern "C" fn release(_: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: A file that is being released is still valid.
+        let private = unsafe { (*file).private_data };
+        // SAFETY: By the type invariant.
+        T::release(unsafe { T::Data::borrow(private) });
         // SAFETY: By the type invariant; nobody uses the private data any more.
-        drop(unsafe { T::Data::from_foreign((*file).private_data) });
+        drop(unsafe { T::Data::from_foreign(private) });
         0
     }
 

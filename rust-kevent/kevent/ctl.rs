@@ -21,9 +21,12 @@ use super::{
     },
     record::{
         answer,
-        Records, //
+        with_records, //
     },
-    source,
+    source::{
+        self,
+        Tie, //
+    },
     state::Wake,
     trace, //
 };
@@ -72,14 +75,18 @@ pub(crate) fn ctl(queue: &Arc<Queue>, command: u32, num: u32, user: UserPtr) -> 
         }
         return Ok(0);
     }
-    let mut records = Records::read(user, num as usize)?;
-    let (done, error) = {
+    let (done, error) = with_records(user, num as usize, |records| {
         let mut control = queue.control.lock();
-        control.reap(queue);
-        run(queue, &mut control, command, records.as_mut_slice())
-    };
-    // The record that failed says why.
-    records.write_back(done.saturating_add(usize::from(error.is_some())));
+        if command != Command::Ready {
+            control.reap(queue);
+        }
+        let (done, error) = run(queue, &mut control, command, records);
+        // The record that failed says why.
+        (
+            done.saturating_add(usize::from(error.is_some())),
+            (done, error),
+        )
+    })?;
     match error {
         Some(error) if done == 0 => Err(error),
         _ => Ok(done),
@@ -185,6 +192,9 @@ fn insert(
     let handle = queue.lock().events.add(template).ok_or(ENOSPC)?;
     match source.watch(queue, handle, request) {
         Ok(watch) => {
+            if let Some(watch) = &watch {
+                watch.look();
+            }
             control.items.insert(node.into_node(key, Item { handle, watch }));
             control.count = control.count.saturating_add(1);
             trace::add(queue, request);
@@ -210,17 +220,17 @@ fn remove(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
 }
 
 fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
-    let source = source::check(request)?;
+    source::check(request)?;
     let key = Key::of(request);
     if !is_present(queue, control, &key) {
         return Err(ENOENT);
     }
     let template = template(control, request);
-    let item = control.items.get_mut(&key).ok_or(ENOENT)?;
-    // Nothing fires between the old request and the new one.
-    item.watch = None;
+    let item = control.items.get(&key).ok_or(ENOENT)?;
     let outstanding = queue.lock().events.modify(item.handle, template);
-    item.watch = source.watch(queue, item.handle, request)?;
+    if let Some(watch) = &item.watch {
+        watch.look();
+    }
     trace::add(queue, request);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
 }

@@ -8,6 +8,8 @@ pub const RET_BROKEN: u32 = 0x1;
 pub const RET_DONE: u32 = 0x2;
 /// An event of the registration is taken and not finished.
 pub const RET_OUTSTANDING: u32 = 0x8;
+/// Fired by READY.
+pub const RET_INJECTED: u32 = 0x20;
 /// The datum counts.
 pub const RET_COUNTED: u32 = 0x40;
 

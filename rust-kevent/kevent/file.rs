@@ -15,7 +15,8 @@ use crate::{
             Operations, //
         },
         file::FileDescriptorReservation,
-        File, //
+        File,
+        LocalFile, //
     },
     mm::virt::VmaNew,
     prelude::*,
@@ -52,8 +53,13 @@ impl FileOperations for Queue {
         queue.memory.as_ref().ok_or(EINVAL)?.map(vma)
     }
 
+    fn release(queue: ArcBorrow<'_, Queue>) {
+        queue.release();
+    }
+
     fn show_fdinfo(queue: ArcBorrow<'_, Queue>, m: &SeqFile) {
-        let control = queue.control.lock();
+        let mut control = queue.control.lock();
+        control.reap(&queue);
         let (slots, head, pending) = {
             let inner = queue.lock();
             let ring = inner.events.ring();
@@ -124,4 +130,10 @@ pub(crate) fn init(address: usize, slots: u32, flags: u32) -> Result<u32> {
     let number = fd.reserved_fd();
     fd.fd_install(file);
     Ok(number)
+}
+
+/// Whether a file is one that no queue may ever watch: an epoll or an io_uring.
+pub(crate) fn is_refused(file: &LocalFile) -> bool {
+    // SAFETY: The file is valid.
+    unsafe { bindings::kevent_is_refused(file.as_ptr()) }
 }

@@ -15,6 +15,7 @@ use super::{
     record::Buffer, //
 };
 use crate::{
+    bindings,
     prelude::*,
     sync::CondVarTurn, //
 };
@@ -105,6 +106,12 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, mut buffer: Buffer) -
     loop {
         if matches!(woken, Woken::Done | Woken::Timeout) && copied < min {
             woken = wait(queue, min.saturating_sub(copied), request.deadline);
+        }
+        // What a dying thread takes, nobody sees.
+        //
+        // SAFETY: Looks at `current`.
+        if unsafe { bindings::kevent_is_dying() } {
+            return Err(EINTR);
         }
         if let Err(err) = copy(queue, &mut buffer, &mut copied, max) {
             return if copied == 0 { Err(err) } else { Ok(copied) };

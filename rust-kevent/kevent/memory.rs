@@ -212,3 +212,136 @@ impl Drop for RingMemory {
         });
     }
 }
+
+#[cfg(CONFIG_RUST_KEVENT_KUNIT_TEST)]
+#[macros::kunit_tests(rust_kevent)]
+mod tests {
+    use super::{
+        super::{
+            array::Array,
+            event::{
+                Event,
+                Fired, //
+            },
+            registration::Registration,
+            ring::{
+                Memory,
+                Ring,
+                Slot, //
+            },
+            state::{
+                Next,
+                State,
+                Wake, //
+            }, //
+        },
+        *,
+    };
+    use crate::sync::atomic::Relaxed;
+
+    fn state(slots: u32) -> Result<State<RingMemory>> {
+        let ring = Ring::new(
+            RingMemory::new(slots)?,
+            Array::new(slots as usize, Slot::FRESH)?,
+        );
+        let mut state = State::new(Some(ring));
+        if let Some(len) = state.table().wants() {
+            let chunk = Array::new(len, Registration::FREE)?;
+            assert!(state.table().grow(chunk).is_ok());
+        }
+        Ok(state)
+    }
+
+    fn fired(mask: u32) -> Fired {
+        Fired {
+            mask,
+            ..Fired::default()
+        }
+    }
+
+    #[test]
+    fn sizes() -> Result {
+        for slots in [0, 3, 5, 65535, 131072, u32::MAX] {
+            assert!(RingMemory::new(slots).is_err());
+        }
+        for slots in [1, 2, 64, 65536] {
+            let memory = RingMemory::new(slots)?;
+            assert_eq!(1 << memory.shift(), slots);
+            assert!(memory.pages * PAGE_SIZE >= HEADER + slots as usize * SLOT);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn entry_lands_in_the_mapping() -> Result {
+        let mut state = state(2)?;
+        let template = Event {
+            id: 7,
+            mask: 3,
+            user: 9,
+            ..Event::default()
+        };
+        let handle = state.add(template).ok_or(ENOMEM)?;
+        assert_eq!(state.fire(handle, &fired(1)), Wake::One);
+
+        let memory = state.ring().ok_or(EINVAL)?.memory();
+        assert_eq!(memory.position().load(Relaxed), 1);
+        assert_eq!(memory.word(0).load(Relaxed) as u32, 1);
+        // SAFETY: The first slot lies in the memory, and nobody writes to it.
+        let id = unsafe { memory.slot(0).cast::<u64>().read_volatile() };
+        assert_eq!(id, 7);
+        Ok(())
+    }
+
+    #[test]
+    fn overflow_waits_and_is_delivered_in_order() -> Result {
+        let mut state = state(1)?;
+        for id in 0..3 {
+            let template = Event {
+                id,
+                mask: 1,
+                ..Event::default()
+            };
+            let handle = state.add(template).ok_or(ENOMEM)?;
+            assert_eq!(state.fire(handle, &fired(1)), Wake::One);
+        }
+        assert_eq!(state.pending(), 2);
+        assert_eq!(
+            state.ring().ok_or(EINVAL)?.memory().pending().load(Relaxed),
+            1
+        );
+        for id in 0..3 {
+            let (next, event) = state.peek().ok_or(EINVAL)?;
+            assert_eq!(event.id, id);
+            assert!(matches!(next, Next::Ring(_)) == (id == 0));
+            assert!(state.take(next));
+        }
+        assert!(state.peek().is_none());
+        assert_eq!(
+            state.ring().ok_or(EINVAL)?.memory().pending().load(Relaxed),
+            0
+        );
+        Ok(())
+    }
+
+    #[test]
+    fn garbage_costs_no_more_than_its_slot() -> Result {
+        let mut state = state(2)?;
+        let template = Event {
+            id: 1,
+            mask: 1,
+            ..Event::default()
+        };
+        let handle = state.add(template).ok_or(ENOMEM)?;
+        state.fire(handle, &fired(1));
+        for word in [u64::MAX, 0, 1 << 40, 0x5555_5555_5555_5555] {
+            let memory = state.ring().ok_or(EINVAL)?.memory();
+            memory.word(0).store(word, Relaxed);
+            memory.position().store(word, Relaxed);
+            state.fire(handle, &fired(1));
+        }
+        state.remove(handle);
+        assert!(state.template(handle).is_none());
+        Ok(())
+    }
+}

@@ -8,7 +8,10 @@ use super::{
         Array, //
     },
     deadline::Deadline,
-    event::Event,
+    event::{
+        Event,
+        Fired, //
+    },
     limit::Limit,
     memory::RingMemory,
     registration::{
@@ -40,13 +43,25 @@ use crate::{
         new_mutex,
         new_spinlock_irq,
         poll::PollCondVarBox,
+        wait::WaitHead,
         Arc,
         CondVar,
         CondVarTurn,
         CondVarWait,
         Mutex,
         SpinLockIrq, //
+    },
+    workqueue::{
+        self,
+        impl_has_work,
+        new_work,
+        Work,
+        WorkItem, //
     }, //
+};
+use core::{
+    mem::ManuallyDrop,
+    ptr::NonNull, //
 };
 
 static NUMBER: Atomic<u64> = Atomic::new(0);
@@ -113,8 +128,10 @@ pub(crate) struct Queue {
     pub(crate) memory: Option<Arc<RingMemory>>,
     /// Whose registrations they are.
     pub(crate) limit: Limit,
-    /// Counts queues from boot, for tracepoints.
+    /// Counts queues from boot.
     pub(crate) number: u64,
+    #[pin]
+    work: Work<Queue>,
 }
 
 /// Why a thread stops to wait.
@@ -159,6 +176,7 @@ impl Queue {
                 memory,
                 limit,
                 number: NUMBER.fetch_add(1, Relaxed),
+                work <- new_work!("kevent_pollers"),
             }),
             accounted(),
         )
@@ -174,26 +192,57 @@ impl Queue {
         &self.pollers
     }
 
-    /// Changes the state, and wakes whom that concerns. Called from any context.
-    pub(crate) fn post(&self, change: impl FnOnce(&mut State<Arc<RingMemory>>) -> Wake) {
+    /// A source has `mask` to report. Called from any context, also from the wake-up of another
+    /// queue; so pollers are told later, by a work item.
+    pub(crate) fn report(&self, handle: Handle, mask: u32, result: u32) {
         let mut inner = self.lock();
-        let wake = change(&mut inner.events);
-        self.wake(inner, wake, 1);
+        let Some(wanted) = inner.events.template(handle).map(|template| template.mask) else {
+            return;
+        };
+        let mask = mask & wanted;
+        if mask == 0 {
+            return;
+        }
+        let fired = Fired {
+            mask,
+            result,
+            ..Fired::default()
+        };
+        let wake = inner.events.fire(handle, &fired);
+        trace::fire(self, mask, wake != Wake::None);
+        self.wake_sleepers(&inner, wake, 1);
+        if wake != Wake::None && self.pollers.is_active() {
+            drop(inner);
+            // A work item that is on its way already tells them.
+            let _ = workqueue::system().enqueue(self.owner().to_arc());
+        }
     }
 
-    /// A source has something to report. Called from any context.
-    pub(crate) fn fire(&self, handle: Handle, fired: &super::event::Fired) {
-        self.post(|state| {
-            let wake = state.fire(handle, fired);
-            trace::fire(self, fired.mask, wake != Wake::None);
-            wake
-        });
+    /// The source of a registration is gone. Called from any context.
+    pub(crate) fn end(&self, handle: Handle) {
+        self.lock().events.end(handle);
     }
 
-    /// Wakes after `events` of them. Pollers have locks of their own, so theirs is the last turn.
-    pub(crate) fn wake(&self, inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
+    /// Something that the queue owns knows it by this.
+    pub(crate) fn owner(&self) -> Owner {
+        // INVARIANT: By the contract of the callers: `release()` drops what they make of it.
+        Owner(NonNull::from(self))
+    }
+
+    /// The last descriptor and the last mapping are gone.
+    pub(crate) fn release(&self) {
+        self.pollers.notify_poll(bindings::POLLHUP);
+        let items = core::mem::take(&mut self.control.lock().items);
+        for _ in items.values() {
+            self.limit.uncharge();
+        }
+        // Outside the lock: what is watched has locks of its own.
+        drop(items);
+    }
+
+    fn wake_sleepers(&self, inner: &Inner, wake: Wake, events: u32) {
         match wake {
-            Wake::None => return,
+            Wake::None => {}
             Wake::One => {
                 for _ in 0..events.min(inner.sleepers) {
                     self.sleepers.notify_one();
@@ -202,12 +251,21 @@ impl Queue {
             Wake::All if inner.sleepers != 0 => self.sleepers.notify_all(),
             Wake::All => {}
         }
-        let poll = self.pollers.is_active();
+    }
+
+    /// Wakes after `events` of them. Pollers have locks of their own, so theirs is the last turn.
+    pub(crate) fn wake(&self, inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
+        self.wake_sleepers(&inner, wake, events);
+        let poll = wake != Wake::None && self.pollers.is_active();
         drop(inner);
         if poll {
-            self.pollers
-                .notify_poll(bindings::POLLIN | bindings::POLLRDNORM);
+            self.tell_pollers();
         }
+    }
+
+    fn tell_pollers(&self) {
+        self.pollers
+            .notify_poll(bindings::POLLIN | bindings::POLLRDNORM);
     }
 
     /// Lets one sleeper return. With nobody asleep, the next one that would sleep.
@@ -224,7 +282,8 @@ impl Queue {
     /// Waits until `done`. A thread that one event satisfies takes its turn; others are woken by
     /// each event beside it, so that they keep nobody from his.
     ///
-    /// Whoever leaves for another reason passes on a notification that it may have got.
+    /// Whoever leaves for another reason, or may die before it looks at the events, passes on a
+    /// notification that it may have got.
     pub(crate) fn sleep(
         &self,
         inner: &mut SpinLockIrqGuard<'_, Inner>,
@@ -238,10 +297,9 @@ impl Queue {
             CondVarWait::Woken
         };
         loop {
-            if done(&mut inner.events) {
-                return Woken::Done;
-            }
-            let reason = if inner.kicks != 0 {
+            let reason = if done(&mut inner.events) {
+                Some(Woken::Done)
+            } else if inner.kicks != 0 {
                 inner.kicks = inner.kicks.wrapping_sub(1);
                 Some(Woken::Kicked)
             } else {
@@ -253,7 +311,9 @@ impl Queue {
                 }
             };
             if let Some(reason) = reason {
-                if inner.sleepers != 0 && (inner.kicks != 0 || inner.events.has_events()) {
+                let leaves = reason != Woken::Done || crate::current!().signal_pending();
+                if leaves && inner.sleepers != 0 && (inner.kicks != 0 || inner.events.has_events())
+                {
                     self.sleepers.notify_one();
                 }
                 return reason;
@@ -279,8 +339,55 @@ impl Queue {
     }
 }
 
+impl_has_work! {
+    impl HasWork<Self> for Queue { self.work }
+}
+
+impl WorkItem for Queue {
+    type Pointer = Arc<Queue>;
+
+    fn run(this: Arc<Queue>) {
+        this.tell_pollers();
+    }
+}
+
+// SAFETY: The pollers live as long as the queue, in a box of their own.
+unsafe impl WaitHead for Arc<Queue> {
+    fn wait_head(&self) -> *mut bindings::wait_queue_head {
+        self.pollers.wait_head()
+    }
+}
+
+/// A queue, for what it owns.
+///
+/// # Invariants
+///
+/// What holds it is dropped by [`Queue::release()`] or before, when the file still holds a reference
+/// to the queue.
+pub(crate) struct Owner(NonNull<Queue>);
+
+// SAFETY: It is a shared reference to a queue, which is `Sync`.
+unsafe impl Send for Owner {}
+// SAFETY: As above.
+unsafe impl Sync for Owner {}
+
+impl Owner {
+    /// The queue.
+    pub(crate) fn get(&self) -> &Queue {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// A reference of its own to the queue.
+    fn to_arc(&self) -> Arc<Queue> {
+        // SAFETY: By the type invariant, the queue is in an `Arc` that somebody holds.
+        let queue = unsafe { ManuallyDrop::new(Arc::from_raw(self.0.as_ptr())) };
+        Arc::clone(&queue)
+    }
+}
+
 impl Control {
-    /// Ends the registrations that ONESHOT ended in the state.
+    /// Ends the registrations that are over in the state.
     pub(crate) fn reap(&mut self, queue: &Queue) {
         loop {
             let dead = queue.lock().events.dead();

@@ -8,73 +8,51 @@ use super::{
     word::Word, //
 };
 use crate::{
+    bindings,
+    error::to_result,
     prelude::*,
-    transmute::{
-        AsBytes,
-        FromBytes, //
-    },
+    transmute::AsBytes,
     uaccess::{
         UserPtr,
         UserSlice,
         UserSliceWriter, //
     }, //
 };
+use core::mem::MaybeUninit;
 
-// SAFETY: Integers without padding; every pattern of bits is valid.
-unsafe impl FromBytes for Event {}
 // SAFETY: Integers without padding.
 unsafe impl AsBytes for Event {}
 
-/// How many records are kept on the stack.
-const FEW: usize = 4;
-
-/// The records of one `kevent_ctl()`.
-pub(crate) struct Records {
-    few: [Event; FEW],
-    many: KVVec<Event>,
-    len: usize,
+/// Copies `len` records in, and hands them to `work`, which says how many of them to answer.
+pub(crate) fn with_records<T>(
     user: UserPtr,
+    len: usize,
+    work: impl FnOnce(&mut [Event]) -> (usize, T),
+) -> Result<T> {
+    let mut few = [const { MaybeUninit::<Event>::uninit() }; FEW];
+    let mut many = KVVec::new();
+    let place = if len <= FEW {
+        few.get_mut(..len).unwrap_or_default()
+    } else {
+        many.reserve(len, accounted())?;
+        many.spare_capacity_mut().get_mut(..len).ok_or(ENOMEM)?
+    };
+    let user = user.as_mut_ptr();
+    let first = place.as_mut_ptr().cast::<Event>();
+    // SAFETY: There is room for `len` records.
+    to_result(unsafe { bindings::kevent_copy_in(first.cast(), user.cast(), len as u32) })?;
+    // SAFETY: The call above has written them.
+    let records = unsafe { core::slice::from_raw_parts_mut(first, len) };
+    let (answers, result) = work(records);
+    // What took effect stays, even if the answers cannot be written.
+    //
+    // SAFETY: There are no more answers than records.
+    unsafe { bindings::kevent_copy_answers(user.cast(), first.cast(), answers.min(len) as u32) };
+    Ok(result)
 }
 
-impl Records {
-    /// Copies `len` records in.
-    pub(crate) fn read(user: UserPtr, len: usize) -> Result<Self> {
-        let mut reader = UserSlice::new(user, len.saturating_mul(size_of::<Event>())).reader();
-        let mut records = Records {
-            few: [Event::default(); FEW],
-            many: KVVec::new(),
-            len,
-            user,
-        };
-        if len > FEW {
-            records.many = KVVec::from_elem(Event::default(), len, accounted())?;
-        }
-        for record in records.as_mut_slice() {
-            *record = reader.read()?;
-        }
-        Ok(records)
-    }
-
-    /// The records.
-    pub(crate) fn as_mut_slice(&mut self) -> &mut [Event] {
-        if self.len > FEW {
-            &mut self.many
-        } else {
-            self.few.get_mut(..self.len).unwrap_or_default()
-        }
-    }
-
-    /// Writes the first `len` records back. What took effect stays, even if they cannot be written.
-    pub(crate) fn write_back(&mut self, len: usize) {
-        let size = len.saturating_mul(size_of::<Event>());
-        let mut writer = UserSlice::new(self.user, size).writer();
-        for record in self.as_mut_slice().iter().take(len) {
-            if writer.write(record).is_err() {
-                return;
-            }
-        }
-    }
-}
+/// How many records are kept on the stack.
+const FEW: usize = 8;
 
 /// Says in a record what became of it.
 pub(crate) fn answer(record: &mut Event, result: u32, error: u32) {

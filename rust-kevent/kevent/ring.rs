@@ -272,13 +272,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Publishes an entry for a registration. Returns false when the ring is full.
-    pub fn append(
-        &mut self,
-        table: &mut Table,
-        handle: Handle,
-        template: &Event,
-        fired: &Fired,
-    ) -> bool {
+    pub fn append(&mut self, table: &mut Table, handle: Handle, fired: &Fired) -> bool {
         let Some(position) = self.free_slot() else {
             return false;
         };
@@ -286,38 +280,31 @@ impl<M: Memory> Ring<M> {
         self.unchain(table, index);
         self.prune(table, handle);
 
-        let word = Word::untaken(
-            fired.mask,
-            fired.result,
-            Word::lap_of(position, self.shift), //
-        );
-        let event = Event {
-            data: fired.data,
-            error: fired.error,
-            word: word.0,
-            ..*template
-        };
         let Some(registration) = table.get_mut(handle) else {
             return false;
         };
         let older = registration.newest;
-        registration.newest = index;
-        if let Some(slot) = self.slot_at(index) {
-            *slot = Slot {
-                position,
-                event,
-                merged: None,
-                registration: Some(handle),
-                older,
-                newer: NO_SLOT,
-            };
-        }
         if let Some(slot) = self.slot_at(older) {
             slot.newer = index;
         }
+        let lap = Word::lap_of(position, self.shift);
+        let word = Word::untaken(fired.mask, fired.result, lap);
+        let Some(slot) = self.slots.get_mut(index as usize) else {
+            return false;
+        };
+        registration.newest = index;
+        slot.event = registration.template;
+        slot.event.data = fired.data;
+        slot.event.error = fired.error;
+        slot.event.word = word.0;
+        slot.position = position;
+        slot.merged = None;
+        slot.registration = Some(handle);
+        slot.older = older;
+        slot.newer = NO_SLOT;
 
-        self.memory.write(position, &event);
-        self.memory.data(position).store(event.data, Relaxed);
+        self.memory.write(position, &slot.event);
+        self.memory.data(position).store(fired.data, Relaxed);
         // ORDERING: whoever takes the entry sees the payload.
         self.memory.word(position).store(word.0, Release);
         self.head = position.wrapping_add(1);
@@ -450,6 +437,9 @@ impl<M: Memory> Ring<M> {
     /// holds no more than what consumers hold.
     fn prune(&mut self, table: &mut Table, handle: Handle) {
         let newest = table.newest(handle);
+        if newest == NO_SLOT {
+            return;
+        }
         let Some(position) = self.slots.get(newest as usize).map(|slot| slot.position) else {
             return;
         };

@@ -26,6 +26,7 @@ use crate::{
     sync::Arc, //
 };
 
+mod poll;
 mod user;
 
 /// Request flags that exist.
@@ -38,17 +39,31 @@ const KNOWN: u32 = REQ_ONESHOT
     | REQ_EXCLUSIVE;
 
 /// What ties a registration to what it watches. When it is dropped, nothing fires any more.
-pub(crate) trait Tie: Send + Sync {}
+pub(crate) trait Tie {
+    /// Fires if what is watched is true now.
+    fn look(&self);
+}
 
-/// A boxed [`Tie`].
-pub(crate) type Watch = Pin<KBox<dyn Tie>>;
+/// The ties of all sources.
+pub(crate) enum Watch {
+    /// To a queue.
+    Queue(poll::QueueWatch),
+}
+
+impl Tie for Watch {
+    fn look(&self) {
+        match self {
+            Watch::Queue(watch) => watch.look(),
+        }
+    }
+}
 
 /// One type of source.
 pub(crate) trait Source: Sync {
     /// Checks a request to add or to modify, after what holds for all sources.
     fn check(&self, request: &Event) -> Result;
 
-    /// Begins to watch for `handle`. What is true already fires at once.
+    /// Begins to watch for `handle`, if there is something to watch.
     fn watch(
         &self,
         queue: &Arc<Queue>,
@@ -63,6 +78,7 @@ pub(crate) trait Source: Sync {
 /// The source of a type.
 pub(crate) fn lookup(kind: u32) -> Result<&'static dyn Source> {
     match kind {
+        bindings::KEVENT_POLL => Ok(&poll::Poll),
         bindings::KEVENT_USER => Ok(&user::User),
         _ => Err(EOPNOTSUPP),
     }

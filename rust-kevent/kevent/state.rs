@@ -103,7 +103,7 @@ pub struct State<M: Memory> {
     table: Table,
     ring: Option<Ring<M>>,
     pending: List,
-    /// ONESHOT registrations that are over; process context frees them.
+    /// Registrations that are over; process context frees them.
     dead: List,
 }
 
@@ -165,6 +165,19 @@ impl<M: Memory> State<M> {
         outstanding
     }
 
+    /// The source of a registration is gone: takes an untaken event back, and leaves the rest to
+    /// process context.
+    pub fn end(&mut self, handle: Handle) {
+        if self.template(handle).is_none() {
+            return;
+        }
+        self.retract(handle);
+        if let Some(registration) = self.table.get_mut(handle) {
+            registration.phase = Phase::Dead;
+            self.dead.push(&mut self.table, handle);
+        }
+    }
+
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer
     /// still holds an event of it.
     pub fn modify(&mut self, handle: Handle, template: Event) -> bool {
@@ -184,7 +197,7 @@ impl<M: Memory> State<M> {
         }
     }
 
-    /// The next ONESHOT registration that is over and still in the table, with its template.
+    /// The next registration that is over and still in the table, with its template.
     pub fn dead(&self) -> Option<(Handle, Event)> {
         let handle = self.dead.first()?;
         Some((handle, self.table.get(handle)?.template))
@@ -192,7 +205,9 @@ impl<M: Memory> State<M> {
 
     /// A source has something to report.
     pub fn fire(&mut self, handle: Handle, fired: &Fired) -> Wake {
-        self.flush(FLUSH);
+        if !self.pending.is_empty() {
+            self.flush(FLUSH);
+        }
         let Some(registration) = self.table.get_mut(handle) else {
             return Wake::None;
         };
@@ -221,31 +236,30 @@ impl<M: Memory> State<M> {
         wake
     }
 
-    /// Puts an event into the ring. Returns the registration's flags, or nothing when the ring is
-    /// full.
-    fn append(&mut self, handle: Handle, fired: &Fired) -> Option<u32> {
-        let template = self.table.get(handle)?.template;
-        self.ring
-            .as_mut()?
-            .append(&mut self.table, handle, &template, fired)
-            .then_some(template.flags)
+    /// Puts an event into the ring. Returns false when the ring is full.
+    fn append(&mut self, handle: Handle, fired: &Fired) -> bool {
+        match &mut self.ring {
+            Some(ring) => ring.append(&mut self.table, handle, fired),
+            None => false,
+        }
     }
 
     fn publish(&mut self, handle: Handle, fired: &Fired) -> bool {
-        let Some(flags) = self.append(handle, fired) else {
-            return false;
-        };
-        self.published(handle, flags);
-        true
+        let published = self.append(handle, fired);
+        if published {
+            self.published(handle);
+        }
+        published
     }
 
-    fn published(&mut self, handle: Handle, flags: u32) {
-        if flags & (REQ_ONESHOT | REQ_DISPATCH) == 0 {
-            return;
-        }
+    fn published(&mut self, handle: Handle) {
         let Some(registration) = self.table.get_mut(handle) else {
             return;
         };
+        let flags = registration.template.flags;
+        if flags & (REQ_ONESHOT | REQ_DISPATCH) == 0 {
+            return;
+        }
         if flags & REQ_ONESHOT != 0 {
             registration.phase = Phase::Dead;
             self.dead.push(&mut self.table, handle);
@@ -296,12 +310,12 @@ impl<M: Memory> State<M> {
             let Some(fired) = self.table.get(handle).and_then(|r| r.pending) else {
                 break;
             };
-            let Some(flags) = self.append(handle, &fired) else {
+            if !self.append(handle, &fired) {
                 break;
-            };
+            }
             // Off this list first: a registration is on one list at most.
             self.unpend(handle);
-            self.published(handle, flags);
+            self.published(handle);
             moved = moved.wrapping_add(1);
         }
         moved
@@ -340,13 +354,12 @@ impl<M: Memory> State<M> {
         match next {
             Next::Ring(position) => self.ring.as_mut().is_some_and(|ring| ring.take(position)),
             Next::Pending(handle) => {
-                let pending = self.table.get(handle).filter(|r| r.pending.is_some());
-                let Some(flags) = pending.map(|r| r.template.flags) else {
-                    return false;
-                };
-                self.unpend(handle);
-                self.published(handle, flags);
-                true
+                let pending = self.table.get(handle).is_some_and(|r| r.pending.is_some());
+                if pending {
+                    self.unpend(handle);
+                    self.published(handle);
+                }
+                pending
             }
         }
     }

@@ -11,6 +11,7 @@ use super::{
         OPERATIONS, //
     },
     get,
+    nesting,
     queue::Queue,
     record::Buffer,
     trace,
@@ -59,9 +60,15 @@ fn deadline(file: &File, timeout: &bindings::kevent_timeout) -> (Deadline, Optio
     }
 }
 
-/// The operations of a queue's file, for the device node.
+/// Prepares everything. Returns the operations of a queue's file, for the device node.
+///
+/// # Safety
+///
+/// Must be called once, before there is a queue.
 #[export]
-extern "C" fn kevent_file_operations() -> *const bindings::file_operations {
+unsafe extern "C" fn kevent_setup() -> *const bindings::file_operations {
+    // SAFETY: By the safety requirement.
+    unsafe { nesting::init() };
     OPERATIONS.as_ptr()
 }
 

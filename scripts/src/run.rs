@@ -8,7 +8,7 @@ use glob::Pattern;
 use crate::build;
 use crate::cache::write_atomic;
 use crate::context::Context;
-use crate::guest::boot::{self, Accel, BOOTS, Mode};
+use crate::guest::boot::{Accel, BOOTS, Mode};
 use crate::guest::initramfs::Initramfs;
 use crate::guest::programs::Compiler;
 use crate::guest::selftests::{self, Choice, Kernel};
@@ -114,9 +114,7 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
         let mut initramfs = compiler_and_init(ctx, kernel, false)?;
         exec::add(&mut initramfs, words)?;
         write_atomic(&archive, initramfs.pack()?)?;
-        let (tools, boot) = (ctx.tools(), &BOOTS[0]);
-        let accel = kernel.accel;
-        boot::qemu(tools.qemu()?, ctx.arch, boot, accel, Mode::Exec, &kernel.image, &archive)
+        selftests::qemu(ctx, kernel, &BOOTS[0], &archive, Mode::Exec)?
     };
     let ports = vec![
         RawPort {
@@ -165,9 +163,7 @@ fn shell(ctx: &Context, kernel: &Kernel) -> Result<()> {
         let mut initramfs = compiler_and_init(ctx, kernel, true)?;
         initramfs.program("/bin/busybox", &busybox);
         write_atomic(&archive, initramfs.pack()?)?;
-        let (tools, boot) = (ctx.tools(), &BOOTS[0]);
-        let accel = kernel.accel;
-        boot::qemu(tools.qemu()?, ctx.arch, boot, accel, Mode::Shell, &kernel.image, &archive)
+        selftests::qemu(ctx, kernel, &BOOTS[0], &archive, Mode::Shell)?
     };
     qemu.stdin(Stdio::inherit());
     let status = qemu.status().context("cannot start QEMU")?;

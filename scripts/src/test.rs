@@ -1,10 +1,217 @@
-use anyhow::Result;
+//! `cargo xtask test`: every test of the project.
+
+mod cargo;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use comfy_table::{Table, presets};
 
 use crate::context::Context;
+use crate::guest::boot::Accel;
+use crate::guest::results::Tally;
+use crate::guest::selftests::{self, Choice};
+use crate::progress::seconds;
+use crate::{abi, build, run, series, setup, tree};
 
+/// Runs every test of the project.
+///
+/// These are the tests on this machine, the model of the ring under loom, the binary interface,
+/// the series, and the selftests in QEMU. A step that fails does not keep the others from
+/// running. Ends with the time of each step against what two processors need, and the counts.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Multiplies the time limits in the guest, for a slow machine
+    #[arg(long, value_name = "FACTOR", default_value_t = 1)]
+    patience: u32,
 
-pub fn run(_ctx: &Context, _args: Args) -> Result<()> {
-    Ok(())
+    /// What runs the guest's instructions
+    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
+    accel: Accel,
+}
+
+/// One step of the test.
+struct Step {
+    name: &'static str,
+    /// What it needs with an empty cache on two processors.
+    budget: Duration,
+    /// A step that must have passed.
+    needs: Option<&'static str>,
+    work: fn(&Context, &Args) -> Result<Tally>,
+}
+
+const fn step(
+    name: &'static str,
+    budget: u64,
+    needs: Option<&'static str>,
+    work: fn(&Context, &Args) -> Result<Tally>,
+) -> Step {
+    Step {
+        name,
+        budget: Duration::from_secs(budget),
+        needs,
+        work,
+    }
+}
+
+/// Quick steps first. Those that only prepare count no test.
+const STEPS: [Step; 9] = [
+    step("setup", 300, None, |ctx, _| setup::ensure(ctx).map(|()| Tally::default())),
+    step("format", 10, None, |ctx, _| cargo::format(ctx)),
+    step("host", 120, None, |ctx, _| cargo::host(ctx)),
+    step("abi", 10, Some("setup"), |ctx, _| abi::check(ctx).map(|_| one_passed())),
+    step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
+    step("tree", 120, Some("setup"), |ctx, _| tree::ensure(ctx).map(|_| Tally::default())),
+    step("series", 60, Some("setup"), |ctx, _| series::check(ctx).map(|()| one_passed())),
+    step("build", 600, Some("tree"), |ctx, _| {
+        build::ensure(ctx, &build::Args::default()).map(|_| Tally::default())
+    }),
+    step("run", 600, Some("build"), |ctx, args| {
+        let kernel = run::kernel(ctx, args.accel)?;
+        let choice = Choice {
+            patience: args.patience,
+            ..Choice::default()
+        };
+        let summary = selftests::run(ctx, &kernel, &choice)?;
+        if let Some(measured) = summary.measured {
+            println!("{measured}");
+        }
+        Ok(summary.tally)
+    }),
+];
+
+fn one_passed() -> Tally {
+    Tally {
+        passed: 1,
+        ..Tally::default()
+    }
+}
+
+/// What became of a step.
+struct Done {
+    name: &'static str,
+    budget: Duration,
+    tally: Tally,
+    time: Duration,
+}
+
+pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    let done = steps(&STEPS, ctx, &args);
+    println!("\n{}", table(&done));
+    let mut tally = Tally::default();
+    done.iter().for_each(|step| tally += step.tally);
+    println!("{tally}");
+    match tally.failed {
+        0 => Ok(()),
+        // Said above, in the last line.
+        _ => std::process::exit(1),
+    }
+}
+
+fn steps(steps: &[Step], ctx: &Context, args: &Args) -> Vec<Done> {
+    let mut done: Vec<Done> = Vec::new();
+    for step in steps {
+        println!("\n== {}", step.name);
+        let start = Instant::now();
+        let lacks = step.needs.filter(|needs| failed(&done, needs));
+        let result = match lacks {
+            Some(needs) => missing(needs),
+            None => (step.work)(ctx, args),
+        };
+        let tally = result.unwrap_or_else(|error| {
+            println!("FAIL {}: {error:#}", step.name);
+            Tally {
+                failed: 1,
+                ..Tally::default()
+            }
+        });
+        println!("{}: {tally} [{}]", step.name, seconds(start.elapsed()));
+        done.push(Done {
+            name: step.name,
+            budget: step.budget,
+            tally,
+            time: start.elapsed(),
+        });
+    }
+    done
+}
+
+fn failed(done: &[Done], name: &str) -> bool {
+    done.iter().any(|step| step.name == name && step.tally.failed > 0)
+}
+
+fn missing(needs: &str) -> Result<Tally> {
+    bail!("not run, because {needs} failed")
+}
+
+fn table(done: &[Done]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["step", "tests", "time", "budget", ""]);
+    for step in done {
+        let note = if step.time > step.budget { "over budget" } else { "" };
+        let (time, budget) = (seconds(step.time), seconds(step.budget));
+        table.add_row([step.name, &step.tally.to_string(), &time, &budget, note]);
+    }
+    let time = seconds(done.iter().map(|step| step.time).sum());
+    let budget = seconds(done.iter().map(|step| step.budget).sum());
+    table.add_row(["all", "", &time, &budget, ""]);
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::Arch;
+
+    fn play(all: &[Step]) -> Vec<(usize, usize)> {
+        let ctx = Context::new(Arch::X86_64, None).unwrap();
+        let args = Args {
+            patience: 1,
+            accel: Accel::Tcg,
+        };
+        let done = steps(all, &ctx, &args);
+        done.iter().map(|step| (step.tally.passed, step.tally.failed)).collect()
+    }
+
+    #[test]
+    fn a_failing_step_keeps_only_those_that_need_it() {
+        let all = [
+            step("a", 1, None, |_, _| bail!("broken")),
+            step("b", 1, Some("a"), |_, _| Ok(one_passed())),
+            step("c", 1, None, |_, _| Ok(one_passed())),
+            step("d", 1, Some("b"), |_, _| Ok(one_passed())),
+        ];
+        assert_eq!(play(&all), [(0, 1), (0, 1), (1, 0), (0, 1)]);
+    }
+
+    #[test]
+    fn what_a_step_needs_comes_before_it() {
+        for (place, step) in STEPS.iter().enumerate() {
+            if let Some(needs) = step.needs {
+                assert!(STEPS[..place].iter().any(|other| other.name == needs), "{}", step.name);
+            }
+        }
+    }
+
+    #[test]
+    fn everything_fits_into_an_hour() {
+        let sum: Duration = STEPS.iter().map(|step| step.budget).sum();
+        assert!(sum < Duration::from_secs(3600));
+    }
+
+    #[test]
+    fn a_slow_step_is_marked() {
+        let row = |time| {
+            let done = [Done {
+                name: "a",
+                budget: Duration::from_secs(5),
+                tally: Tally::default(),
+                time: Duration::from_secs(time),
+            }];
+            table(&done).to_string()
+        };
+        assert!(row(6).contains("over budget"));
+        assert!(!row(4).contains("over budget"));
+    }
 }

@@ -55,7 +55,7 @@ pub enum Source {
 }
 
 /// Programs looked for in PATH, and their Debian packages.
-const PROGRAMS: [(&str, &str); 13] = [
+const PROGRAMS: [(&str, &str); 12] = [
     ("make", "make"),
     ("flex", "flex"),
     ("bison", "bison"),
@@ -67,7 +67,6 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("tar", "tar"),
     ("python3", "python3"),
     ("perl", "perl"),
-    ("file", "file"),
     ("sparse", "sparse"),
 ];
 

@@ -24,8 +24,8 @@ enum kevent_timeout_kind {
 /**
  * struct kevent_timeout - how long a call waits
  * @expires: time of @clock, if @kind is KEVENT_TIMEOUT_AT
- * @batch_until: time of CLOCK_MONOTONIC until which it waits for more than it
- *	needs, or 0
+ * @batch_until: time of CLOCK_MONOTONIC, not after @expires, until which it
+ *	waits for more than it needs, or 0
  * @slack: how much later it may be, in ns
  * @clock: clock of @expires
  * @kind: enum kevent_timeout_kind
@@ -39,7 +39,7 @@ struct kevent_timeout {
 };
 
 /* In rust/kernel/kevent/syscall.rs. A file is one that the caller holds. */
-const struct file_operations *kevent_file_operations(void);
+const struct file_operations *kevent_setup(void);
 long kevent_do_init(unsigned long ring, unsigned int ring_size,
 		    unsigned int flags);
 long kevent_do_ctl(struct file *file, unsigned int cmd, unsigned int num,
@@ -54,6 +54,12 @@ long kevent_do_commit(struct file *file, unsigned int new_idx,
 		      unsigned int over);
 
 /* In fs/kevent.c. */
+int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
+		   unsigned int num);
+void kevent_copy_answers(struct ukevent __user *to, const struct ukevent *from,
+			 unsigned int num);
+bool kevent_is_dying(void);
+bool kevent_is_refused(struct file *file);
 struct ucounts *kevent_get_ucounts(void);
 bool kevent_charge(struct ucounts *ucounts);
 void kevent_uncharge(struct ucounts *ucounts);

@@ -31,12 +31,8 @@ pub mod primitive {
     }
 }
 
-/// The atomics below everything here.
 #[cfg(loom)]
-pub mod primitive {
-    pub use loom::cell::UnsafeCell as Cell;
-    pub use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-}
+pub mod primitive;
 
 pub mod atomic {
     //! Atomics whose orders are types.

@@ -18,8 +18,6 @@ pub struct Boot {
     pub counted: bool,
     /// Whether the benchmark follows the tests.
     pub bench: bool,
-    /// Seconds of guest time for one test program.
-    pub limit: u32,
 }
 
 /// Every boot of a run. Real races need two processors at once; counting needs one.
@@ -30,7 +28,6 @@ pub const BOOTS: [Boot; 2] = [
         cpus: 2,
         counted: false,
         bench: false,
-        limit: 300,
     },
     Boot {
         name: "counted",
@@ -38,7 +35,6 @@ pub const BOOTS: [Boot; 2] = [
         cpus: 1,
         counted: true,
         bench: true,
-        limit: 100,
     },
 ];
 
@@ -48,20 +44,27 @@ pub enum Accel {
     Kvm,
 }
 
-/// What init does; `kevent.mode` of the kernel command line.
+/// What the guest's init does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    Tests,
+    /// Runs the tests; one program may take so many seconds of guest time.
+    Tests {
+        limit: u64,
+    },
     Exec,
     Shell,
 }
 
 impl Mode {
-    fn name(self) -> &'static str {
+    /// For the kernel command line, which init reads.
+    fn options(self, bench: bool) -> String {
         match self {
-            Mode::Tests => "tests",
-            Mode::Exec => "exec",
-            Mode::Shell => "shell",
+            Mode::Tests { limit } => {
+                let bench = u32::from(bench);
+                format!("kevent.mode=tests kevent.limit={limit} kevent.bench={bench}")
+            }
+            Mode::Exec => "kevent.mode=exec".to_owned(),
+            Mode::Shell => "kevent.mode=shell".to_owned(),
         }
     }
 }
@@ -104,11 +107,9 @@ pub fn qemu(
     qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci"]);
     qemu.arg("-kernel").arg(kernel);
     qemu.arg("-initrd").arg(initramfs);
-    let bench = u32::from(boot.bench && mode == Mode::Tests);
     qemu.arg("-append").arg(format!(
-        "console={console} panic=-1 loglevel=7 kevent.mode={} kevent.limit={} kevent.bench={bench}",
-        mode.name(),
-        boot.limit,
+        "console={console} panic=-1 loglevel=7 {}",
+        mode.options(boot.bench)
     ));
     qemu
 }
@@ -123,6 +124,8 @@ pub fn port(qemu: &mut Command, name: &str, fd: i32) {
 mod tests {
     use super::*;
 
+    const TESTS: Mode = Mode::Tests { limit: 9 };
+
     fn line(boot: &Boot, accel: Accel, mode: Mode) -> String {
         let file = Path::new("f");
         crate::command::show(&qemu(file, Arch::X86_64, boot, accel, mode, file, file))
@@ -131,15 +134,15 @@ mod tests {
     #[test]
     fn only_the_user_asks_for_kvm() {
         for boot in &BOOTS {
-            assert!(line(boot, Accel::Tcg, Mode::Tests).contains("-accel tcg"));
+            assert!(line(boot, Accel::Tcg, TESTS).contains("-accel tcg"));
         }
-        assert!(line(&BOOTS[0], Accel::Kvm, Mode::Tests).contains("-accel kvm"));
+        assert!(line(&BOOTS[0], Accel::Kvm, TESTS).contains("-accel kvm"));
     }
 
     #[test]
     fn counting_needs_one_processor_and_tcg() {
         for boot in BOOTS.iter().filter(|boot| boot.counted) {
-            let line = line(boot, Accel::Kvm, Mode::Tests);
+            let line = line(boot, Accel::Kvm, TESTS);
             assert!(line.contains("-accel tcg -icount shift=0,sleep=off"), "{line}");
             assert!(line.contains("-smp 1"), "{line}");
         }
@@ -149,7 +152,8 @@ mod tests {
     fn one_boot_measures_and_one_races() {
         assert!(BOOTS.iter().any(|boot| boot.bench && boot.counted));
         assert!(BOOTS.iter().any(|boot| boot.cpus > 1));
-        assert!(line(&BOOTS[1], Accel::Tcg, Mode::Tests).contains("kevent.bench=1"));
-        assert!(line(&BOOTS[1], Accel::Tcg, Mode::Exec).contains("kevent.bench=0"));
+        assert!(line(&BOOTS[1], Accel::Tcg, TESTS).contains("kevent.bench=1"));
+        assert!(line(&BOOTS[0], Accel::Tcg, TESTS).contains("kevent.limit=9 kevent.bench=0"));
+        assert!(!line(&BOOTS[1], Accel::Tcg, Mode::Exec).contains("bench"));
     }
 }

@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(summary[1], ("kunit rust_kevent", "limits", Outcome::Fail));
         assert_eq!(summary[2], ("kunit rust_kevent", "later", Outcome::Skip));
         assert_eq!(all[0].time, Some(Duration::from_millis(10)));
-        assert_eq!(all[1].log[1], "# limits: one.rs:3: expectation failed");
+        assert_eq!(all[1].log[0], "# limits: one.rs:3: expectation failed");
     }
 
     #[test]

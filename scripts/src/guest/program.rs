@@ -8,9 +8,13 @@ use super::tap::Line;
 
 /// The exit code of a kselftest that was skipped as a whole.
 const EXIT_SKIP: i32 = 4;
+/// The name of what no single test stands for.
+const WHOLE: &str = "whole program";
 
 pub struct Program {
     name: String,
+    /// It reports no tests: its exit code is the result.
+    plain: bool,
     plan: Option<usize>,
     /// The numbers that were reported.
     seen: Vec<usize>,
@@ -22,9 +26,10 @@ pub struct Program {
 }
 
 impl Program {
-    pub fn new(name: &str) -> Program {
+    pub fn new(name: &str, plain: bool) -> Program {
         Program {
             name: name.to_owned(),
+            plain,
             plan: None,
             seen: Vec::new(),
             failed: false,
@@ -49,6 +54,10 @@ impl Program {
 
     /// A line of stdout, `us` after the start; gives the result that it tells.
     pub fn line(&mut self, us: u64, text: &str) -> Option<TestResult> {
+        if self.plain {
+            self.log.push(text.to_owned());
+            return None;
+        }
         match Line::parse(text) {
             Line::Version => None,
             Line::Plan(count) => {
@@ -89,20 +98,27 @@ impl Program {
         }
     }
 
-    /// What is still to be told when the program has ended: tests that were planned and not
-    /// reported, an end that does not fit the results. `None`: it never ended.
-    pub fn end(mut self, how: Option<Ending>) -> Vec<TestResult> {
+    /// What is still to be told when the program has ended, `us` after its start: tests that
+    /// were planned and not reported, an end that does not fit the results. `None`: it never
+    /// ended.
+    pub fn end(mut self, how: Option<Ending>, us: u64) -> Vec<TestResult> {
+        if self.plain && how == Some(Ending::Exit(0)) {
+            return vec![TestResult {
+                outcome: Outcome::Pass,
+                time: Some(Duration::from_micros(us)),
+                log: Vec::new(),
+                ..TestResult::failure(&self.name, WHOLE, "")
+            }];
+        }
         let reason = match how {
             None => Some("the guest ended before it did".to_owned()),
             Some(Ending::Signal(signal)) => Some(format!("killed by signal {signal}")),
             Some(Ending::Timeout(limit)) => Some(format!("killed after {limit} s")),
             Some(Ending::Exit(EXIT_SKIP)) if self.skipped_as_a_whole() => {
                 return vec![TestResult {
-                    suite: self.name,
-                    name: "whole program".to_owned(),
                     outcome: Outcome::Skip,
-                    time: None,
                     log: self.log,
+                    ..TestResult::failure(&self.name, WHOLE, "")
                 }];
             }
             Some(Ending::Exit(0)) => None,
@@ -113,7 +129,9 @@ impl Program {
         let plan = self.plan.unwrap_or(0);
         let lost = (1..=plan).filter(|number| !self.seen.contains(number));
         let lost = lost.map(|number| number.to_string()).collect::<Vec<_>>();
-        let complaint = if self.plan.is_none() {
+        let complaint = if self.plain {
+            None
+        } else if self.plan.is_none() {
             Some("no plan".to_owned())
         } else if plan == 0 {
             Some("not one test".to_owned())
@@ -135,7 +153,7 @@ impl Program {
             ..TestResult::failure(&self.name, name, "")
         };
         match lost.split_first() {
-            None => vec![failure("whole program", log)],
+            None => vec![failure(WHOLE, log)],
             Some((first, others)) => {
                 let mut all = vec![failure(&format!("test {first}"), log)];
                 let name = |number| format!("test {number}");
@@ -155,12 +173,16 @@ mod tests {
     use super::*;
 
     fn play(lines: &[&str], how: Option<Ending>) -> Vec<TestResult> {
-        let mut program = Program::new("ring");
+        play_as(false, lines, how)
+    }
+
+    fn play_as(plain: bool, lines: &[&str], how: Option<Ending>) -> Vec<TestResult> {
+        let mut program = Program::new("ring", plain);
         let mut all = Vec::new();
         for (us, line) in (1..).zip(lines) {
             all.extend(program.line(us * 1000, line));
         }
-        all.extend(program.end(how));
+        all.extend(program.end(how, 9000));
         all
     }
 
@@ -218,6 +240,19 @@ mod tests {
         assert_eq!(outcomes(&["1..0 # SKIP no"], Some(Exit(EXIT_SKIP))), [Skip]);
         assert_eq!(outcomes(&[], Some(Exit(EXIT_SKIP))), [Skip]);
         assert_eq!(outcomes(&["1..1"], Some(Exit(EXIT_SKIP))), [Fail]);
+    }
+
+    #[test]
+    fn a_plain_program_is_judged_by_its_exit_code() {
+        let outcomes = |how| -> Vec<Outcome> {
+            let all = play_as(true, &["ok 1 what it says does not count"], how);
+            all.iter().map(|result| result.outcome).collect()
+        };
+        assert_eq!(outcomes(Some(Exit(0))), [Pass]);
+        assert_eq!(outcomes(Some(Exit(1))), [Fail]);
+        assert_eq!(outcomes(Some(Exit(EXIT_SKIP))), [Skip]);
+        assert_eq!(outcomes(Some(Signal(9))), [Fail]);
+        assert_eq!(outcomes(None), [Fail]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use glob::Pattern;
 
 use super::results::{Outcome, TestResult};
@@ -28,16 +28,14 @@ pub struct Compiler<'a> {
 pub struct Program {
     pub name: String,
     pub path: PathBuf,
+    /// It reports no tests: its exit code is the result.
+    pub plain: bool,
 }
 
-/// A source of `selftests/`.
-#[derive(Debug, PartialEq, Eq)]
-enum Kind {
-    /// A test program, or the benchmark.
-    Program,
-    /// Compiling it is the test.
-    Header,
-}
+/// The variables of `selftests/Makefile` that name programs.
+const LISTS: [&str; 2] = ["TEST_GEN_PROGS", "TEST_GEN_PROGS_EXTENDED"];
+/// What every test program has that reports its tests.
+const HARNESS: &str = "TEST_HARNESS_MAIN";
 
 impl Compiler<'_> {
     pub fn init(&self, out: &Path) -> Result<PathBuf> {
@@ -51,14 +49,18 @@ impl Compiler<'_> {
 
     /// The selftests whose names `only` matches, and the benchmark.
     pub fn selftests(&self, out: &Path, only: Option<&Pattern>) -> Result<Vec<Program>> {
+        let out = out.join("selftests");
+        fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         let mut programs = Vec::new();
-        for (source, kind) in self.sources()? {
-            let name = stem(&source);
-            let wanted = only.is_none_or(|only| only.matches(&name)) || name == super::BENCH;
-            if kind == Kind::Program && wanted {
-                let path = out.join(&name);
-                programs.push((source, Program { name, path }));
+        for name in self.listed()? {
+            if only.is_some_and(|only| !only.matches(&name)) && name != super::BENCH {
+                continue;
             }
+            let source = self.repo.join("selftests").join(format!("{name}.c"));
+            let text = fs::read_to_string(&source);
+            let text = text.with_context(|| format!("cannot read {}", source.display()))?;
+            let (path, plain) = (out.join(&name), !text.contains(HARNESS));
+            programs.push((source, Program { name, path, plain }));
         }
         let step = Step::start("Compiling the selftests");
         in_parallel(&programs, |done, (source, program)| {
@@ -74,9 +76,16 @@ impl Compiler<'_> {
     /// Compiles each source that is a test of the header, in every language and order.
     pub fn headers(&self, only: Option<&Pattern>) -> Result<Vec<TestResult>> {
         let mut results = Vec::new();
-        for (source, kind) in self.sources()? {
+        let listed = self.listed()?;
+        for source in self.sources()? {
             let name = stem(&source);
-            if kind != Kind::Header || only.is_some_and(|only| !only.matches(&name)) {
+            if listed.contains(&name) {
+                continue;
+            }
+            if fs::read_to_string(&source)?.contains(HARNESS) {
+                bail!("selftests/Makefile does not list {name}");
+            }
+            if only.is_some_and(|only| !only.matches(&name)) {
                 continue;
             }
             let cxx = source.extension().is_some_and(|extension| extension == "cc");
@@ -88,7 +97,7 @@ impl Compiler<'_> {
                 for standard in standards {
                     for order in ["", "-DKEVENT_FIRST"] {
                         let mut cc = self.c(compiler, standard);
-                        cc.args(["-Werror", "-fsyntax-only"]).args((order != "").then_some(order));
+                        cc.args(["-Werror", "-fsyntax-only"]).args((!order.is_empty()).then_some(order));
                         let language = if cxx { "c++" } else { "c" };
                         cc.args(["-x", language]).arg(&source);
                         let title = format!("{} {standard} {order}", stem(compiler));
@@ -109,7 +118,14 @@ impl Compiler<'_> {
         cc
     }
 
-    fn sources(&self) -> Result<Vec<(PathBuf, Kind)>> {
+    /// The programs that `selftests/Makefile` lists.
+    fn listed(&self) -> Result<Vec<String>> {
+        let path = self.repo.join("selftests/Makefile");
+        let text = fs::read_to_string(&path);
+        Ok(listed(&text.with_context(|| format!("cannot read {}", path.display()))?))
+    }
+
+    fn sources(&self) -> Result<Vec<PathBuf>> {
         let folder = self.repo.join("selftests");
         let entries = fs::read_dir(&folder);
         let entries = entries.with_context(|| format!("cannot read {}", folder.display()))?;
@@ -118,20 +134,26 @@ impl Compiler<'_> {
             let path = entry?.path();
             let extension = path.extension().and_then(|extension| extension.to_str());
             if matches!(extension, Some("c" | "cc")) {
-                let kind = kind(&stem(&path), &fs::read_to_string(&path)?);
-                sources.push((path, kind));
+                sources.push(path);
             }
         }
-        sources.sort_by(|(one, _), (other, _)| one.cmp(other));
+        sources.sort();
         Ok(sources)
     }
 }
 
-fn kind(name: &str, text: &str) -> Kind {
-    match text.contains("TEST_HARNESS_MAIN") || name == super::BENCH {
-        true => Kind::Program,
-        false => Kind::Header,
+fn listed(makefile: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    for line in makefile.lines() {
+        let Some((variable, words)) = line.split_once('=') else {
+            continue;
+        };
+        if LISTS.contains(&variable.trim_end_matches([':', '+', ' '])) {
+            names.extend(words.split_whitespace().map(str::to_owned));
+        }
     }
+    names.sort();
+    names
 }
 
 fn result(suite: &str, name: &str, compiled: Result<()>) -> TestResult {
@@ -179,10 +201,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_and_headers_are_told_apart() {
-        assert_eq!(kind("ring", "TEST(a) {}\nTEST_HARNESS_MAIN\n"), Kind::Program);
-        assert_eq!(kind(super::super::BENCH, "int main(void) {}"), Kind::Program);
-        assert_eq!(kind("header_c", "int main(void) {}"), Kind::Header);
+    fn the_makefile_lists_the_programs() {
+        let makefile = "CFLAGS += -O2\nTEST_GEN_PROGS := ring ctl\n\nTEST_GEN_PROGS += wait\n\
+                        TEST_GEN_PROGS_EXTENDED := bench\nLOCAL_HDRS += kevent.h\n";
+        assert_eq!(listed(makefile), ["bench", "ctl", "ring", "wait"]);
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use glob::Pattern;
 
 use super::bench::Measurement;
@@ -20,9 +21,10 @@ use crate::cache::write_atomic;
 use crate::context::Context;
 use crate::progress::seconds;
 
-/// Silence on all channels that is taken for a hang, and the longest that a boot may take.
-/// An ordinary boot with all tests needs a small part of both.
-const SILENCE: Duration = Duration::from_secs(420);
+/// Silence on all channels that is taken for a hang of the guest, beyond the time that a test
+/// program has, and the longest that a boot may take. An ordinary boot with all tests needs a
+/// small part of both.
+const SILENCE: Duration = Duration::from_secs(120);
 const TOTAL: Duration = Duration::from_secs(1500);
 
 /// Lines of a failure that are repeated below the table.
@@ -59,6 +61,7 @@ pub struct Summary {
 
 pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
     let _lock = ctx.lock()?;
+    check_config(&ctx.repo, &kernel.config)?;
     let out = folder(ctx)?;
     let patterns = patterns(&ctx.repo)?;
     let tools = ctx.tools();
@@ -77,16 +80,26 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
     let archive = out.join("tests.cpio");
     write_atomic(&archive, initramfs.pack()?)?;
 
+    let limit = time_limit(&ctx.repo)? * choice.patience.max(1);
+    let limits = Limits {
+        silence: limit + SILENCE,
+        total: TOTAL * choice.patience.max(1),
+    };
     let wanted = |boot: &&Boot| choice.boot.as_ref().is_none_or(|name| name == boot.name);
     let mut reports: Vec<(&Boot, Report)> = Vec::new();
     for boot in BOOTS.iter().filter(wanted) {
         let expected = Expected {
-            programs: names(&programs),
+            programs: names(&programs, |_| true),
+            plain: names(&programs, |program| program.plain),
             kunit: has_kunit(&kernel.config)?,
             bench: boot.bench,
         };
         let suite = Suite::new(&patterns, expected);
-        let report = follow(ctx, kernel, boot, &archive, suite, choice.patience.max(1))?;
+        let mode = Mode::Tests {
+            limit: limit.as_secs(),
+        };
+        let qemu = qemu(ctx, kernel, boot, &archive, mode)?;
+        let report = follow(boot, qemu, limits, suite)?;
         let console = ctx.cache.join("log").join(format!("console-{}", boot.name));
         write_atomic(&console, report.console.join("\n") + "\n")?;
         if report.results.iter().any(|result| result.outcome == Outcome::Fail) {
@@ -118,33 +131,60 @@ pub fn add(initramfs: &mut Initramfs, programs: &[Program]) {
     }
 }
 
-fn names(programs: &[Program]) -> Vec<String> {
-    let names = programs.iter().map(|program| program.name.clone());
-    names.filter(|name| name != super::BENCH).collect()
+fn names(programs: &[Program], wanted: impl Fn(&Program) -> bool) -> Vec<String> {
+    let tests = programs.iter().filter(|program| program.name != super::BENCH);
+    let tests = tests.filter(|program| wanted(program));
+    tests.map(|program| program.name.clone()).collect()
 }
 
-/// Whether the kernel runs KUnit tests while it boots.
+/// The seconds of guest time that a test program has, from `selftests/settings`.
+fn time_limit(repo: &Path) -> Result<Duration> {
+    let path = repo.join("selftests/settings");
+    let text = fs::read_to_string(&path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let limit = text.lines().find_map(|line| line.strip_prefix("timeout="));
+    let limit = limit.and_then(|limit| limit.trim().parse().ok()).filter(|limit| *limit > 0);
+    let limit = limit.with_context(|| format!("no timeout= in {}", path.display()))?;
+    Ok(Duration::from_secs(limit))
+}
+
+/// Fails unless the kernel has every option that `selftests/config` asks for.
+fn check_config(repo: &Path, config: &Path) -> Result<()> {
+    let path = repo.join("selftests/config");
+    let wanted = fs::read_to_string(&path);
+    let wanted = wanted.with_context(|| format!("cannot read {}", path.display()))?;
+    let there = fs::read_to_string(config);
+    let there = there.with_context(|| format!("cannot read {}", config.display()))?;
+    let lacks = |line: &&str| line.starts_with("CONFIG_") && !there.lines().any(|l| l == *line);
+    let missing: Vec<&str> = wanted.lines().filter(lacks).collect();
+    if !missing.is_empty() {
+        bail!("the kernel lacks what {} asks for: {}", path.display(), missing.join(" "));
+    }
+    Ok(())
+}
+
+/// Whether the kernel runs KUnit tests of kevent while it boots.
 fn has_kunit(config: &Path) -> Result<bool> {
     let text = fs::read_to_string(config);
     let text = text.with_context(|| format!("cannot read {}", config.display()))?;
-    Ok(text.lines().any(|line| line.ends_with("_KUNIT_TEST=y")))
+    let wanted = |line: &str| line.contains("KEVENT") && line.ends_with("_KUNIT_TEST=y");
+    Ok(text.lines().any(wanted))
 }
 
-fn follow(
+/// QEMU for a boot of `kernel` with `archive`.
+pub fn qemu(
     ctx: &Context,
     kernel: &Kernel,
     boot: &Boot,
     archive: &Path,
-    mut suite: Suite<'_>,
-    patience: u32,
-) -> Result<Report> {
+    mode: Mode,
+) -> Result<Command> {
     let tools = ctx.tools();
     let (program, accel) = (tools.qemu()?, kernel.accel);
-    let qemu = boot::qemu(program, ctx.arch, boot, accel, Mode::Tests, &kernel.image, archive);
-    let limits = Limits {
-        silence: SILENCE * patience,
-        total: TOTAL * patience,
-    };
+    Ok(boot::qemu(program, ctx.arch, boot, accel, mode, &kernel.image, archive))
+}
+
+fn follow(boot: &Boot, qemu: Command, limits: Limits, mut suite: Suite<'_>) -> Result<Report> {
     println!("booting: {}", boot.title);
     let start = Instant::now();
     let mut shown = 0;
@@ -227,14 +267,42 @@ mod tests {
         let program = |name: &str| Program {
             name: name.to_owned(),
             path: PathBuf::new(),
+            plain: false,
         };
-        assert_eq!(names(&[program("ring"), program("bench")]), ["ring"]);
+        let all = [program("ring"), program("bench")];
+        assert_eq!(names(&all, |_| true), ["ring"]);
+        assert!(names(&all, |program| program.plain).is_empty());
+    }
+
+    #[test]
+    fn the_time_limit_must_be_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = folder.path().join("selftests/settings");
+        fs::create_dir(settings.parent().unwrap()).unwrap();
+        fs::write(&settings, "timeout=45\n").unwrap();
+        assert_eq!(time_limit(folder.path()).unwrap(), Duration::from_secs(45));
+        fs::write(&settings, "timeout=0\n").unwrap();
+        assert!(time_limit(folder.path()).is_err());
+    }
+
+    #[test]
+    fn a_missing_option_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let (wanted, there) = (folder.path().join("selftests/config"), folder.path().join("there"));
+        fs::create_dir(wanted.parent().unwrap()).unwrap();
+        fs::write(&wanted, "# why\nCONFIG_A=y\nCONFIG_B=y\n").unwrap();
+        fs::write(&there, "CONFIG_A=y\nCONFIG_B=y\n").unwrap();
+        check_config(folder.path(), &there).unwrap();
+        fs::write(&there, "CONFIG_A=y\n# CONFIG_B is not set\n").unwrap();
+        let error = check_config(folder.path(), &there).unwrap_err().to_string();
+        assert!(error.ends_with(": CONFIG_B=y"), "{error}");
     }
 
     #[test]
     fn kunit_is_found_in_the_configuration() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        fs::write(file.path(), "CONFIG_KUNIT=y\n# CONFIG_X_KUNIT_TEST is not set\n").unwrap();
+        let text = "CONFIG_KUNIT=y\n# CONFIG_KEVENT_KUNIT_TEST is not set\nCONFIG_X_KUNIT_TEST=y\n";
+        fs::write(file.path(), text).unwrap();
         assert!(!has_kunit(file.path()).unwrap());
         fs::write(file.path(), "CONFIG_RUST_KEVENT_KUNIT_TEST=y\n").unwrap();
         assert!(has_kunit(file.path()).unwrap());

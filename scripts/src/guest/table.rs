@@ -32,7 +32,7 @@ pub fn table(columns: &[Column<'_>]) -> Table {
     }
 
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
     let mut header = vec!["test".to_owned()];
     for column in columns {
         header.extend([column.title.to_owned(), "time".to_owned()]);
@@ -41,7 +41,7 @@ pub fn table(columns: &[Column<'_>]) -> Table {
     for (name, cells) in rows {
         let mut row = vec![name];
         for cell in cells {
-            row.push(cell.map_or("-".to_owned(), |result| result.outcome.to_string()));
+            row.push(cell.map(|result| result.outcome.to_string()).unwrap_or_default());
             row.push(cell.and_then(|result| result.time).map(time).unwrap_or_default());
         }
         table.add_row(row);
@@ -94,11 +94,17 @@ mod tests {
         .to_string();
         let words = |name: &str| -> Vec<String> {
             let line = text.lines().find(|line| line.contains(&format!("ring {name}"))).unwrap();
+            let line = line.trim_matches('│');
             line.split_whitespace().skip(2).map(str::to_owned).collect()
         };
-        assert_eq!(words("a"), ["ok", "12", "ms", "-"]);
+        assert_eq!(words("a"), ["ok", "12", "ms"]);
         assert_eq!(words("b"), ["SKIP", "12", "ms", "FAIL", "12", "ms"]);
-        assert_eq!(words("c"), ["-", "ok", "12", "ms"]);
+        assert_eq!(words("c"), ["ok", "12", "ms"]);
+        let place = |name: &str| {
+            let line = text.lines().find(|line| line.contains(name)).unwrap();
+            line.find("ok").unwrap()
+        };
+        assert!(place("ring a") < place("ring c"), "each in its column");
     }
 
     #[test]

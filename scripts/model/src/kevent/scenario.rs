@@ -44,18 +44,16 @@ use super::{
     },
     word::Word, //
 };
+use crate::sync::primitive::{
+    AtomicU64,
+    Cell,
+    Ordering::{
+        Acquire,
+        Relaxed, //
+    }, //
+};
 use loom::{
-    cell::UnsafeCell,
-    sync::{
-        atomic::{
-            AtomicU64,
-            Ordering::{
-                Acquire,
-                Relaxed, //
-            }, //
-        },
-        Mutex, //
-    },
+    sync::Mutex,
     thread, //
 };
 use std::sync::{
@@ -96,7 +94,7 @@ struct World {
     /// What a source knows: how often it fired.
     sources: [AtomicU64; REGISTRATIONS],
     /// What `user` of registration 0 points to.
-    target: UnsafeCell<u64>,
+    target: Cell<u64>,
     counted: bool,
     seen: std::sync::Mutex<Vec<Seen>>,
     asleep: AtomicUsize,
@@ -137,7 +135,7 @@ impl World {
             }),
             shared,
             sources: std::array::from_fn(|_| AtomicU64::new(0)),
-            target: UnsafeCell::new(0),
+            target: Cell::new(0),
             counted,
             seen: std::sync::Mutex::new(Vec::new()),
             asleep: AtomicUsize::new(0),
@@ -176,7 +174,7 @@ impl World {
     fn handle(&self, consumer: &Consumer<Arc<Shared>>, who: usize, taken: &Taken) {
         let payload = consumer.payload(taken);
         let id = payload.id as usize;
-        self.seen.lock().unwrap().push(Seen {
+        let seen = Seen {
             consumer: who,
             // An heir knows the slot alone.
             position: (who != HEIR).then(|| taken.position()),
@@ -185,7 +183,9 @@ impl World {
             count: consumer.data(taken),
             source: self.sources[id].load(Relaxed),
             sequence: payload.error,
-        });
+        };
+        // Not held while loom may switch threads.
+        self.seen.lock().unwrap().push(seen);
     }
 
     /// `kevent_get_events()` for one event.
@@ -195,7 +195,7 @@ impl World {
             if kernel.state.take(next) {
                 kernel.state.flush(1);
                 let id = event.id as usize;
-                self.seen.lock().unwrap().push(Seen {
+                let seen = Seen {
                     consumer: who,
                     position: match next {
                         Next::Ring(position) => Some(position),
@@ -206,7 +206,8 @@ impl World {
                     count: event.data,
                     source: self.sources[id].load(Relaxed),
                     sequence: event.error,
-                });
+                };
+                self.seen.lock().unwrap().push(seen);
                 return true;
             }
         }
