@@ -241,24 +241,36 @@ static void flush_line(struct stream *stream, const char *program, uint64_t us)
 	stream->fill = 0;
 }
 
-/* Forwards what is there; false at the end of the stream. */
-static bool forward(struct stream *stream, const char *program, uint64_t start)
+static void forward(struct stream *stream, const char *data, size_t size, const char *program,
+		    uint64_t start)
 {
-	char data[4096];
-	ssize_t size = read(stream->fd, data, sizeof(data));
-
-	if (size < 0)
-		return errno == EINTR;
 	if (stream->raw >= 0) {
 		write_all(stream->raw, data, size);
-		return size;
+		return;
 	}
-	for (ssize_t i = 0; i < size; i++) {
+	for (size_t i = 0; i < size; i++) {
 		if (data[i] != '\n')
 			stream->line[stream->fill++] = data[i];
 		if (data[i] == '\n' || stream->fill == sizeof(stream->line))
 			flush_line(stream, program, now_us() - start);
 	}
+}
+
+/*
+ * Forwards what is there, after what is there on `earlier`: what explains a result was
+ * written before it. False at the end of the stream.
+ */
+static bool drain(struct stream *stream, struct stream *earlier, const char *program,
+		  uint64_t start)
+{
+	char data[4096];
+	ssize_t size = read(stream->fd, data, sizeof(data));
+
+	if (size < 0)
+		return errno == EINTR || errno == EAGAIN;
+	if (earlier)
+		drain(earlier, NULL, program, start);
+	forward(stream, data, size, program, start);
 	if (!size && stream->fill)
 		flush_line(stream, program, now_us() - start);
 	return size;
@@ -333,6 +345,7 @@ static pid_t start(char **argv, const char *folder, struct stream *out, struct s
 	}
 	close(out_pipe[1]);
 	close(err_pipe[1]);
+	fcntl(err_pipe[0], F_SETFL, O_NONBLOCK);
 	out->fd = out_pipe[0];
 	err->fd = err_pipe[0];
 	return pid;
@@ -369,11 +382,10 @@ static int run(char **argv, const char *program, const char *folder, struct stre
 		}
 		if (poll(fds, 3, timed ? left / 1000 + 1 : -1) < 0 && errno != EINTR)
 			fail("poll");
-		/* What explains a result goes before it. */
-		if (fds[1].revents)
-			err_open = forward(err, program, begin);
 		if (fds[0].revents)
-			out_open = forward(out, program, begin);
+			out_open = drain(out, err, program, begin);
+		if (fds[1].revents)
+			err_open = drain(err, NULL, program, begin);
 		if (fds[2].revents) {
 			running = false;
 			waitpid(pid, &status, 0);

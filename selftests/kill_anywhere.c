@@ -384,8 +384,9 @@ TEST_F_TIMEOUT(lapped, at_every_instruction, 600)
 		ASSERT_EQ(1, load_fire(self->c.fd, n, 1, 1));
 		self->pid = load_trace(run_victim, self->v);
 		ASSERT_LT(0, self->pid);
-		for (i = 0; i < k && !load_get(&self->v->log.end); i++)
+		for (i = 0; i < k && !load_get(&self->v->log.end); i++) {
 			ASSERT_TRUE(load_step(self->pid));
+		}
 		end = load_get(&self->v->log.end);
 
 		/* Unless the victim has it: the event goes, and 256 laps with it. */

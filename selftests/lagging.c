@@ -332,8 +332,9 @@ TEST_F(lagging, calls_deliver_when_every_slot_is_held)
 	EXPECT_EQ(1, kevent_ring_pending(&self->c));
 	EXPECT_EQ(0, kevent_commit(self->c.fd, self->c.next, self->c.next >> 32));
 	while ((n = kevent_get_events(self->c.fd, 0, 16, NULL, buf, 0)) > 0)
-		for (i = 0; i < n; i++, next++)
+		for (i = 0; i < n; i++, next++) {
 			ASSERT_EQ(next, buf[i].id);
+		}
 	EXPECT_EQ(SOURCES, next);
 	EXPECT_EQ(2U, kevent_ring_data(held));
 	kevent_ring_finish(&self->c, held);

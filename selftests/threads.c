@@ -362,8 +362,9 @@ TEST_F_TIMEOUT(threads, four_produce_and_four_consume, 300)
 	}
 	sleep(SECONDS);
 	load_set(&run->halt, 1);
-	for (i = 0; i < PRODUCERS; i++)
+	for (i = 0; i < PRODUCERS; i++) {
 		ASSERT_EQ(0, pthread_join(run->producer[i].id, NULL));
+	}
 
 	/* Nobody is woken for this: consumers that sleep now although events are left lose. */
 	whole = settled(run);

@@ -28,7 +28,11 @@ pub(crate) fn commit(queue: &Queue, index: u32, over: u32) -> Result<u32> {
             Err(CommitError::Wraps) => return Err(EOVERFLOW),
         };
         freed = freed.saturating_add(committed.freed);
-        let events = if committed.wake == Wake::None { 0 } else { ROUND };
+        let events = if committed.wake == Wake::None {
+            0
+        } else {
+            ROUND
+        };
         queue.wake(inner, committed.wake, events);
         if !committed.more {
             return Ok(freed);

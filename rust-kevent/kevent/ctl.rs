@@ -159,7 +159,7 @@ fn is_present(queue: &Queue, control: &mut Control, key: &Key) -> bool {
     if queue.lock().events.template(item.handle).is_some() {
         return true;
     }
-    if let Some(item) = control.items.remove(key) {
+    if let Some(item) = control.take(key) {
         control.end(queue, item);
     }
     false
@@ -195,7 +195,9 @@ fn insert(
             if let Some(watch) = &watch {
                 watch.look();
             }
-            control.items.insert(node.into_node(key, Item { handle, watch }));
+            control
+                .items
+                .insert(node.into_node(key, Item { handle, watch }));
             control.count = control.count.saturating_add(1);
             trace::add(queue, request);
             Ok(0)
@@ -213,7 +215,7 @@ fn remove(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
     if !is_present(queue, control, &key) {
         return Err(ENOENT);
     }
-    let item = control.items.remove(&key).ok_or(ENOENT)?;
+    let item = control.take(&key).ok_or(ENOENT)?;
     let outstanding = control.end(queue, item);
     trace::remove(queue, request, outstanding);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
@@ -255,9 +257,9 @@ fn ready(
     let mut error = None;
     for record in records.iter_mut() {
         let result = source::lookup(record.kind).and_then(|source| {
-            let item = control.items.get(&Key::of(record)).ok_or(ENOENT)?;
-            let registration = inner.events.template(item.handle).ok_or(ENOENT)?;
-            Ok((item.handle, source.ready(registration, record)?))
+            let handle = control.find(&Key::of(record)).ok_or(ENOENT)?;
+            let registration = inner.events.template(handle).ok_or(ENOENT)?;
+            Ok((handle, source.ready(registration, record)?))
         });
         match result {
             Ok((handle, fired)) => {

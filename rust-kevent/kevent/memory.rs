@@ -59,11 +59,11 @@ type PageBytes = [u8; PAGE_SIZE];
 /// # Invariants
 ///
 /// `base` points to `pages` zeroed pages from [`Vmalloc`], that hold the header and
-/// `1 << shift` slots, and that live as long as this value.
+/// `mask + 1` slots, a power of two, and that live as long as this value.
 pub struct RingMemory {
     base: NonNull<u8>,
+    mask: usize,
     pages: usize,
-    shift: u32,
 }
 
 // SAFETY: The memory is not bound to a thread.
@@ -83,8 +83,8 @@ impl RingMemory {
         // INVARIANT: The vector had no capacity beyond its length, as `zeroed()` reserves exactly.
         let memory = RingMemory {
             base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
+            mask: (slots as usize).wrapping_sub(1),
             pages,
-            shift: slots.trailing_zeros(),
         };
         // SAFETY: The header lies in the memory, and nobody else knows it yet.
         unsafe {
@@ -142,8 +142,7 @@ impl RingMemory {
     }
 
     fn slot(&self, position: u64) -> *mut u8 {
-        let mask = 1u64.wrapping_shl(self.shift).wrapping_sub(1);
-        let offset = ((position & mask) as usize)
+        let offset = (position as usize & self.mask)
             .wrapping_mul(SLOT)
             .wrapping_add(HEADER);
         // SAFETY: By the type invariant, the memory holds this slot.
@@ -199,7 +198,7 @@ impl Memory for RingMemory {
     }
 
     fn shift(&self) -> u32 {
-        self.shift
+        self.mask.count_ones()
     }
 }
 

@@ -64,7 +64,8 @@ impl Graph {
         } else if let Some(old) = self.levels.get_mut(&queue) {
             *old = level;
         } else {
-            self.levels.try_create_and_insert(queue, level, accounted())?;
+            self.levels
+                .try_create_and_insert(queue, level, accounted())?;
         }
         Ok(())
     }

@@ -101,7 +101,11 @@ pub(crate) struct Control {
     pub(crate) count: u32,
     /// The generation of the newest.
     pub(crate) generation: u64,
+    /// Keys that READY named last, by their low bits.
+    recent: [Option<(Key, Handle)>; RECENT],
 }
+
+const RECENT: usize = 64;
 
 /// What wake-ups change.
 pub(crate) struct Inner {
@@ -165,6 +169,7 @@ impl Queue {
                     items: RBTree::new(),
                     count: 0,
                     generation: 0,
+                    recent: [None; RECENT],
                 }, "kevent_control"),
                 inner <- new_spinlock_irq!(Inner {
                     events: State::new(ring),
@@ -394,12 +399,36 @@ impl Control {
             let Some((handle, template)) = dead else {
                 return;
             };
-            if let Some(item) = self.items.remove(&Key::of(&template)) {
+            if let Some(item) = self.take(&Key::of(&template)) {
                 self.end(queue, item);
             } else {
                 queue.lock().events.remove(handle);
             }
         }
+    }
+
+    fn recent(&mut self, key: &Key) -> Option<&mut Option<(Key, Handle)>> {
+        self.recent.get_mut(key.id as usize % RECENT)
+    }
+
+    /// The handle of a key.
+    pub(crate) fn find(&mut self, key: &Key) -> Option<Handle> {
+        match self.recent(key) {
+            Some(Some((found, handle))) if found == key => return Some(*handle),
+            _ => {}
+        }
+        let handle = self.items.get(key)?.handle;
+        *self.recent(key)? = Some((*key, handle));
+        Some(handle)
+    }
+
+    /// Takes a registration out, to end it.
+    pub(crate) fn take(&mut self, key: &Key) -> Option<Item> {
+        let item = self.items.remove(key)?;
+        if let Some(recent) = self.recent(key) {
+            *recent = None;
+        }
+        Some(item)
     }
 
     /// Ends a registration that is no longer in `items`. Returns whether a consumer still holds an

@@ -271,27 +271,22 @@ impl<M: Memory> Ring<M> {
         self.steps = STEPS;
     }
 
-    /// Publishes an entry for a registration. Returns false when the ring is full.
-    pub fn append(&mut self, table: &mut Table, handle: Handle, fired: &Fired) -> bool {
-        let Some(position) = self.free_slot() else {
-            return false;
-        };
+    /// Publishes an entry for a registration. Returns its request flags, or nothing when the ring is
+    /// full.
+    pub fn append(&mut self, table: &mut Table, handle: Handle, fired: &Fired) -> Option<u32> {
+        let position = self.free_slot()?;
         let index = self.index(position);
         self.unchain(table, index);
         self.prune(table, handle);
 
-        let Some(registration) = table.get_mut(handle) else {
-            return false;
-        };
+        let registration = table.get_mut(handle)?;
         let older = registration.newest;
         if let Some(slot) = self.slot_at(older) {
             slot.newer = index;
         }
         let lap = Word::lap_of(position, self.shift);
         let word = Word::untaken(fired.mask, fired.result, lap);
-        let Some(slot) = self.slots.get_mut(index as usize) else {
-            return false;
-        };
+        let slot = self.slots.get_mut(index as usize)?;
         registration.newest = index;
         slot.event = registration.template;
         slot.event.data = fired.data;
@@ -311,7 +306,7 @@ impl<M: Memory> Ring<M> {
         self.search = self.head;
         // ORDERING: whoever sees the position sees the word.
         self.memory.position().store(self.head, Release);
-        true
+        Some(registration.template.flags)
     }
 
     /// Merges into the newest entry of a registration. Returns false when it is gone, or when the
@@ -374,10 +369,7 @@ impl<M: Memory> Ring<M> {
         let Some(slot) = self.slots.get(index as usize) else {
             return Retracted::Finished;
         };
-        if self
-            .reclaim(slot.position, Word(slot.event.word))
-            .is_ok()
-        {
+        if self.reclaim(slot.position, Word(slot.event.word)).is_ok() {
             Retracted::Yes
         } else if self.is_finished(slot.position) {
             Retracted::Finished
@@ -518,7 +510,9 @@ impl<M: Memory> Ring<M> {
             self.tail = self.head.wrapping_sub(self.len());
         }
         while self.tail != self.head {
-            let here = self.slot(self.tail).is_some_and(|s| s.position == self.tail);
+            let here = self
+                .slot(self.tail)
+                .is_some_and(|s| s.position == self.tail);
             let word = self.load(self.tail);
             if here && !word.is_finished() || self.is_left_behind(self.tail, word) {
                 break;

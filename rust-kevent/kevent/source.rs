@@ -64,12 +64,7 @@ pub(crate) trait Source: Sync {
     fn check(&self, request: &Event) -> Result;
 
     /// Begins to watch for `handle`, if there is something to watch.
-    fn watch(
-        &self,
-        queue: &Arc<Queue>,
-        handle: Handle,
-        request: &Event,
-    ) -> Result<Option<Watch>>;
+    fn watch(&self, queue: &Arc<Queue>, handle: Handle, request: &Event) -> Result<Option<Watch>>;
 
     /// What READY makes of a registration fire.
     fn ready(&self, registration: &Event, request: &Event) -> Result<Fired>;
@@ -86,7 +81,9 @@ pub(crate) fn lookup(kind: u32) -> Result<&'static dyn Source> {
 
 /// The types that [`lookup()`] knows, one bit for each.
 pub(crate) fn available() -> u32 {
-    (0..16).filter(|kind| lookup(*kind).is_ok()).fold(0, |bits, kind| bits | 1u32.wrapping_shl(kind))
+    (0..16)
+        .filter(|kind| lookup(*kind).is_ok())
+        .fold(0, |bits, kind| bits | 1u32.wrapping_shl(kind))
 }
 
 /// Checks a request to add or to modify.

@@ -236,30 +236,27 @@ impl<M: Memory> State<M> {
         wake
     }
 
-    /// Puts an event into the ring. Returns false when the ring is full.
-    fn append(&mut self, handle: Handle, fired: &Fired) -> bool {
-        match &mut self.ring {
-            Some(ring) => ring.append(&mut self.table, handle, fired),
-            None => false,
-        }
+    /// Puts an event into the ring. Returns the registration's request flags, or nothing when the
+    /// ring is full.
+    fn append(&mut self, handle: Handle, fired: &Fired) -> Option<u32> {
+        self.ring.as_mut()?.append(&mut self.table, handle, fired)
     }
 
     fn publish(&mut self, handle: Handle, fired: &Fired) -> bool {
-        let published = self.append(handle, fired);
-        if published {
-            self.published(handle);
-        }
-        published
+        let Some(flags) = self.append(handle, fired) else {
+            return false;
+        };
+        self.published(handle, flags);
+        true
     }
 
-    fn published(&mut self, handle: Handle) {
-        let Some(registration) = self.table.get_mut(handle) else {
-            return;
-        };
-        let flags = registration.template.flags;
+    fn published(&mut self, handle: Handle, flags: u32) {
         if flags & (REQ_ONESHOT | REQ_DISPATCH) == 0 {
             return;
         }
+        let Some(registration) = self.table.get_mut(handle) else {
+            return;
+        };
         if flags & REQ_ONESHOT != 0 {
             registration.phase = Phase::Dead;
             self.dead.push(&mut self.table, handle);
@@ -310,12 +307,12 @@ impl<M: Memory> State<M> {
             let Some(fired) = self.table.get(handle).and_then(|r| r.pending) else {
                 break;
             };
-            if !self.append(handle, &fired) {
+            let Some(flags) = self.append(handle, &fired) else {
                 break;
-            }
+            };
             // Off this list first: a registration is on one list at most.
             self.unpend(handle);
-            self.published(handle);
+            self.published(handle, flags);
             moved = moved.wrapping_add(1);
         }
         moved
@@ -354,12 +351,13 @@ impl<M: Memory> State<M> {
         match next {
             Next::Ring(position) => self.ring.as_mut().is_some_and(|ring| ring.take(position)),
             Next::Pending(handle) => {
-                let pending = self.table.get(handle).is_some_and(|r| r.pending.is_some());
-                if pending {
-                    self.unpend(handle);
-                    self.published(handle);
-                }
-                pending
+                let pending = self.table.get(handle).filter(|r| r.pending.is_some());
+                let Some(flags) = pending.map(|r| r.template.flags) else {
+                    return false;
+                };
+                self.unpend(handle);
+                self.published(handle, flags);
+                true
             }
         }
     }

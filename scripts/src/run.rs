@@ -90,7 +90,7 @@ pub fn kernel(ctx: &Context, accel: Accel) -> Result<Kernel> {
     })
 }
 
-fn compiler_and_init(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initramfs> {
+fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initramfs> {
     let out = selftests::folder(ctx)?;
     let tools = ctx.tools();
     let compiler = Compiler {
@@ -111,7 +111,7 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
     let archive = selftests::folder(ctx)?.join("exec.cpio");
     let qemu = {
         let _lock = ctx.lock()?;
-        let mut initramfs = compiler_and_init(ctx, kernel, false)?;
+        let mut initramfs = initramfs(ctx, kernel, false)?;
         exec::add(&mut initramfs, words)?;
         write_atomic(&archive, initramfs.pack()?)?;
         selftests::qemu(ctx, kernel, &BOOTS[0], &archive, Mode::Exec)?
@@ -155,13 +155,13 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
 /// A shell on the guest's console, which is this terminal.
 fn shell(ctx: &Context, kernel: &Kernel) -> Result<()> {
     let busybox = tools::in_path("busybox").context(
-        "a shell in the guest needs a static busybox: install the package busybox-static",
+        "a shell in the guest needs busybox: install the package busybox-static or busybox",
     )?;
     let archive = selftests::folder(ctx)?.join("shell.cpio");
     let mut qemu = {
         let _lock = ctx.lock()?;
-        let mut initramfs = compiler_and_init(ctx, kernel, true)?;
-        initramfs.program("/bin/busybox", &busybox);
+        let mut initramfs = initramfs(ctx, kernel, true)?;
+        exec::with_libraries(&mut initramfs, "/bin/busybox", &busybox)?;
         write_atomic(&archive, initramfs.pack()?)?;
         selftests::qemu(ctx, kernel, &BOOTS[0], &archive, Mode::Shell)?
     };

@@ -65,16 +65,15 @@ impl Source for Poll {
         Ok(())
     }
 
-    fn watch(
-        &self,
-        queue: &Arc<Queue>,
-        handle: Handle,
-        request: &Event,
-    ) -> Result<Option<Watch>> {
+    fn watch(&self, queue: &Arc<Queue>, handle: Handle, request: &Event) -> Result<Option<Watch>> {
         let fd = u32::try_from(request.id).map_err(|_| EBADF)?;
         let file = LocalFile::fget(fd)?;
         let Some(inner) = OPERATIONS.data(&file) else {
-            return Err(if is_refused(&file) { EINVAL } else { EOPNOTSUPP });
+            return Err(if is_refused(&file) {
+                EINVAL
+            } else {
+                EOPNOTSUPP
+            });
         };
         let inner: Arc<Queue> = inner.into();
         let nested = Nested::new(queue.number, inner.number, request.id)?;

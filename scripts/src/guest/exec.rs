@@ -21,10 +21,7 @@ pub fn add(initramfs: &mut Initramfs, words: &[String]) -> Result<()> {
     let host = find(program)?;
     let name = host.file_name().context("it has no name")?.to_string_lossy();
     let guest = format!("/exec/{name}");
-    initramfs.program(&guest, &host);
-    for library in libraries(&host)? {
-        initramfs.program(&library, Path::new(&library));
-    }
+    with_libraries(initramfs, &guest, &host)?;
     let mut argv = guest.into_bytes();
     for argument in arguments {
         argv.push(0);
@@ -32,6 +29,15 @@ pub fn add(initramfs: &mut Initramfs, words: &[String]) -> Result<()> {
     }
     argv.push(0);
     initramfs.bytes(ARGV, argv);
+    Ok(())
+}
+
+/// Puts a program of the host at `guest`, and its libraries where it looks for them.
+pub fn with_libraries(initramfs: &mut Initramfs, guest: &str, host: &Path) -> Result<()> {
+    initramfs.program(guest, host);
+    for library in libraries(host)? {
+        initramfs.program(&library, Path::new(&library));
+    }
     Ok(())
 }
 

@@ -250,12 +250,6 @@ impl World {
             let source = of().map(|seen| seen.source).max().unwrap_or(0);
             assert_eq!(source, fires, "stale: {id}");
         }
-        let mut positions: Vec<_> = seen.iter().filter_map(|seen| seen.position).collect();
-        positions.sort_unstable();
-        assert!(
-            positions.windows(2).all(|pair| pair[0] != pair[1]),
-            "doubled: {positions:?}"
-        );
         for one in seen.iter().filter(|one| one.consumer != REST) {
             let next = seen
                 .iter()
@@ -269,6 +263,12 @@ impl World {
                 one.sequence
             );
         }
+        let mut positions: Vec<_> = seen.iter().filter_map(|seen| seen.position).collect();
+        positions.sort_unstable();
+        assert!(
+            positions.windows(2).all(|pair| pair[0] != pair[1]),
+            "doubled: {positions:?}"
+        );
     }
 }
 
@@ -435,6 +435,42 @@ pub fn full() {
     run(Plan { name: "full, 2 slots", before: &[0, 1], fires: &[2, 0], ..PLAN });
 }
 
+/// A consumer that comes late to a slot of an older lap.
+pub fn younger() {
+    run(Plan {
+        name: "younger, 2 slots",
+        preemptions: 3,
+        before: &[0, 1],
+        fires: &[2, 3],
+        rounds: &[2, 1],
+        ..PLAN
+    });
+}
+
+/// What finds no room comes before what fires later and would find some.
+pub fn pending_order() {
+    explore("pending order, 1 slot", 3, || {
+        let world = World::new(0, false);
+        world.fire(0, 1);
+        let thread = {
+            let world = world.clone();
+            thread::spawn(move || consume(&world, 1, &PLAN))
+        };
+        world.fire(1, 1);
+        world.fire(2, 1);
+        let mut consumer = thread.join().unwrap();
+        loop {
+            world.kernel.lock().unwrap().state.flush(1);
+            let Some(taken) = consumer.take() else {
+                break;
+            };
+            world.handle(&consumer, 1, &taken);
+            assert!(consumer.finish(taken), "doubled: finished by another");
+        }
+        world.check();
+    });
+}
+
 /// Counts that merge, with takers that live.
 pub fn counts() {
     let counts = Plan { counted: true, ..PLAN };
@@ -456,6 +492,7 @@ pub fn sleepers() {
     let sleep = Plan { sleep: true, rounds: &[3, 2], ..PLAN };
     run(Plan { name: "sleepers, aba", fires: &[0, 1, 0], ..sleep });
     run(Plan { name: "sleepers, ab, 1 slot", shift: 0, fires: &[0, 1], ..sleep });
+    run(Plan { name: "one sleeper, aa", preemptions: 3, fires: &[0, 0], rounds: &[3], ..sleep });
 }
 
 /// One of two frees the slot that an event waits for, and dies before it can say so.

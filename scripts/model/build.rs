@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes copies of the source for tests: one per entry of `mutations.rs`, broken as it says, and one
+//! that is whole but for a child module, through which a test reads what is private.
+
+mod mutations;
+
+use mutations::{
+    Mutation,
+    MUTATIONS,
+    SHARED, //
+};
+use std::{
+    collections::BTreeMap,
+    env,
+    error::Error,
+    fmt::Write,
+    fs,
+    path::{
+        Path,
+        PathBuf, //
+    }, //
+};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Sources = BTreeMap<&'static str, PathBuf>;
+
+const KERNEL: &[&str] = &["event", "registration", "ring", "state", "word"];
+const HOST: &[&str] = &["array", "consumer", "memory"];
+
+fn main() -> Result<()> {
+    let model = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    let loom = env::var_os("CARGO_CFG_LOOM").is_some();
+    let kernel = model.join("../../rust-kevent/kevent");
+
+    let mut sources = Sources::new();
+    for name in KERNEL {
+        sources.insert(name, kernel.join(name).with_extension("rs"));
+    }
+    for name in HOST {
+        let path = model.join("src/kevent").join(name);
+        sources.insert(name, path.with_extension("rs"));
+    }
+    let scenario = model.join("src/kevent/scenario.rs");
+    let mut checked = sources.clone();
+    checked.insert("scenario", scenario.clone());
+    checked.insert("wait", kernel.join("wait.rs"));
+
+    println!("cargo::rerun-if-changed=mutations.rs");
+    for path in checked.values() {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+    for (file, text) in SHARED {
+        once(&checked, file, text)?;
+    }
+
+    let mut tree = String::new();
+    for mutation in MUTATIONS {
+        let source = once(&checked, mutation.file, mutation.from)?;
+        if loom {
+            let broken = source.replace(mutation.from, mutation.to);
+            let mut sources = sources.clone();
+            sources.insert("scenario", scenario.clone());
+            let path = write(&out, mutation.name, mutation.file, &broken)?;
+            sources.insert(mutation.file, path);
+            module(&mut tree, mutation.name, &sources)?;
+            test(&mut tree, mutation)?;
+        }
+    }
+    fs::write(out.join("mutants.rs"), tree)?;
+
+    let ring = fs::read_to_string(&sources["ring"])?;
+    let chains = model.join("tests/opened/chains.rs");
+    let opened = format!("{ring}\n#[path = {chains:?}]\npub mod chains;\n");
+    sources.insert("ring", write(&out, "opened", "ring", &opened)?);
+    let mut tree = String::new();
+    module(&mut tree, "opened", &sources)?;
+    fs::write(out.join("opened.rs"), tree)?;
+    Ok(())
+}
+
+/// The text of a file in which `text` stands exactly once.
+fn once(sources: &Sources, file: &str, text: &str) -> Result<String> {
+    let path = sources.get(file).ok_or("no such file")?;
+    let source = fs::read_to_string(path)?;
+    match source.matches(text).count() {
+        1 => Ok(source),
+        n => Err(format!("{}: found {n} times: {text}", path.display()).into()),
+    }
+}
+
+fn write(out: &Path, tree: &str, file: &str, source: &str) -> Result<PathBuf> {
+    let dir = out.join(tree);
+    fs::create_dir_all(&dir)?;
+    let path = dir.join(file).with_extension("rs");
+    fs::write(&path, source)?;
+    Ok(path)
+}
+
+fn module(tree: &mut String, name: &str, sources: &Sources) -> Result<()> {
+    writeln!(tree, "#[allow(warnings, clippy::all)]\npub mod {name} {{")?;
+    for (file, path) in sources {
+        writeln!(tree, "    #[path = {path:?}]\n    pub mod {file};")?;
+    }
+    writeln!(tree, "}}")?;
+    Ok(())
+}
+
+fn test(tree: &mut String, mutation: &Mutation) -> Result<()> {
+    let Mutation {
+        name,
+        scenario,
+        class,
+        ..
+    } = mutation;
+    writeln!(
+        tree,
+        "#[test]\nfn finds_{name}() {{\n    super::finds({class:?}, {name}::scenario::{scenario});\n}}"
+    )?;
+    Ok(())
+}
