@@ -3,7 +3,9 @@
  * The first process of the guest: runs programs and reports over virtio ports.
  *
  * Kernel command line: kevent.mode=tests|exec|shell; for tests kevent.limit=SECONDS
- * for each program (0: none), and kevent.bench=1 to run the benchmark after them.
+ * for each program (0: none), and kevent.bench=1 to run the benchmark after them;
+ * kevent.icount=1 where the clock counts instructions, which programs find in
+ * KEVENT_ICOUNT.
  *
  * Lines on the port kevent.results, in order:
  *	S <program>			started
@@ -505,6 +507,7 @@ int main(void)
 	loopback_up();
 	setenv("PATH", "/bin:/kevent", 1);
 	setenv("HOME", "/tmp", 1);
+	setenv("KEVENT_ICOUNT", option("kevent.icount", "0"), 1);
 
 	mode = option("kevent.mode", "tests");
 	if (!strcmp(mode, "shell")) {

@@ -7,7 +7,7 @@
  * -icount shift=0,sleep=off), and what is measured is called so. Totals are reported: the loop
  * around, the wrappers and the counting of system calls are in both columns.
  */
-#include <inttypes.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -195,9 +195,9 @@ static void report(const char *name, const char *what, struct cost cost, const c
 static void machine_line(const char *name, struct cost kevent, struct cost epoll,
 			 const char *unit)
 {
-	printf("BENCH case=%s events=%d kevent_syscalls=%.2f kevent_%s=%.2f "
-	       "epoll_syscalls=%.2f epoll_%s=%.2f\n", name, EVENTS, kevent.calls, unit,
-	       kevent.time, epoll.calls, unit, epoll.time);
+	printf("BENCH case=%s events=%d", name, EVENTS);
+	printf(" kevent_syscalls=%.2f kevent_%s=%.2f", kevent.calls, unit, kevent.time);
+	printf(" epoll_syscalls=%.2f epoll_%s=%.2f\n", epoll.calls, unit, epoll.time);
 }
 
 int main(void)

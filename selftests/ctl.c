@@ -416,6 +416,17 @@ TEST_F(ctl, generation)
 	EXPECT_EQ(0U, self->ev[0].param[1]);
 }
 
+/* READY of bits that nobody asked for fires nothing. */
+TEST_F(ctl, ready_of_unrequested_bits)
+{
+	struct ukevent request = user_request(1, 2, 0);
+
+	ASSERT_EQ(1, add_user(self->fd, 1, 1, 0));
+	request.data = 5;
+	EXPECT_EQ(1, kevent_ctl(self->fd, KEVENT_CTL_READY, 1, &request));
+	EXPECT_EQ(0, get_now(self->fd, 1, self->ev));
+}
+
 /* READY cuts its mask to the requested one; no mask at all means that one. */
 TEST_F(ctl, ready_mask)
 {

@@ -314,7 +314,7 @@ TEST_F_TIMEOUT(ring, every_lag, 120)
 	};
 	uint32_t i, fresh;
 
-	for (i = 0; i < sizeof(behind) / sizeof(behind[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(behind); i++)
 		for (fresh = 0; fresh <= n; fresh++) {
 			ASSERT_TRUE(wake_up_behind(&self->a, &self->b, behind[i], fresh))
 				TH_LOG("%u behind, %u fresh", behind[i], fresh);
@@ -329,7 +329,7 @@ TEST_F_TIMEOUT(ring, every_lag_of_a_held_slot, 120)
 	struct ukevent *held, ev;
 	uint32_t i, k;
 
-	for (i = 0; i < sizeof(laps) / sizeof(laps[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(laps); i++) {
 		ASSERT_EQ(1, load_fire(self->a.fd, 0, 1, 3));
 		held = kevent_ring_take(&self->a);
 		ASSERT_NE(NULL, held);

@@ -48,8 +48,6 @@ FIXTURE_TEARDOWN(lagging)
 	munmap(self->s, sizeof(*self->s));
 }
 
-typedef FIXTURE_DATA(lagging) lagging;
-
 /* To be called while the event is in the caller's hands. */
 static void note(struct shared *s, int who, const struct ukevent *ev)
 {
@@ -66,7 +64,7 @@ static void note(struct shared *s, int who, const struct ukevent *ev)
 }
 
 /* Takes the oldest slot and stands still with it; goes on when somebody sends SIGCONT. */
-static void hold(lagging *self)
+static void hold(struct _test_data_lagging *self)
 {
 	struct kevent_consumer c;
 	struct ukevent *ev;
@@ -86,7 +84,7 @@ static void hold(lagging *self)
 	_exit(0);
 }
 
-static void consume_ring(lagging *self, int who)
+static void consume_ring(struct _test_data_lagging *self, int who)
 {
 	struct kevent_consumer c;
 	struct ukevent *ev;
@@ -105,7 +103,7 @@ static void consume_ring(lagging *self, int who)
 	_exit(0);
 }
 
-static void consume_calls(lagging *self, int who)
+static void consume_calls(struct _test_data_lagging *self, int who)
 {
 	struct ukevent buf[16];
 	int i, n;
@@ -121,7 +119,7 @@ static void consume_calls(lagging *self, int who)
 	_exit(0);
 }
 
-static pid_t start(lagging *self, int who)
+static pid_t start(struct _test_data_lagging *self, int who)
 {
 	pid_t pid = load_fork();
 
@@ -137,7 +135,7 @@ static pid_t start(lagging *self, int who)
 	return pid;
 }
 
-static bool fire_from(lagging *self, uint32_t serial, uint32_t num)
+static bool fire_from(struct _test_data_lagging *self, uint32_t serial, uint32_t num)
 {
 	for (; num--; serial++)
 		if (load_fire(self->c.fd, serial % SOURCES, 1, serial + 1) != 1)
@@ -146,7 +144,7 @@ static bool fire_from(lagging *self, uint32_t serial, uint32_t num)
 }
 
 /* Fires two events and waits until the first consumer stands still with the older one. */
-static bool start_holder(lagging *self)
+static bool start_holder(struct _test_data_lagging *self)
 {
 	int status;
 
@@ -156,7 +154,7 @@ static bool start_holder(lagging *self)
 }
 
 /* Waits until @num events are done; false: nothing moves any more. */
-static bool all_done(lagging *self, uint32_t num)
+static bool all_done(struct _test_data_lagging *self, uint32_t num)
 {
 	uint32_t done, last = 0;
 	time_t since = load_now();
@@ -173,7 +171,7 @@ static bool all_done(lagging *self, uint32_t num)
 }
 
 /* Wakes the consumers one by one until each of them has gone, without an error. */
-static bool dismiss(lagging *self)
+static bool dismiss(struct _test_data_lagging *self)
 {
 	time_t since = load_now();
 	int who, status;
@@ -202,7 +200,7 @@ static bool dismiss(lagging *self)
 }
 
 /* Each consumer saw a rising order, and all of them together each of @num serials once. */
-static bool account(lagging *self, uint32_t num)
+static bool account(struct _test_data_lagging *self, uint32_t num)
 {
 	uint8_t times[SOURCES * ROUNDS] = { 0 };
 	uint32_t i, lost = 0, doubled = 0, disorder = 0, odd = 0;
@@ -226,7 +224,7 @@ static bool account(lagging *self, uint32_t num)
 }
 
 /* The whole ring works: two events find room at once, and no third. */
-static bool both_slots_work(lagging *self)
+static bool both_slots_work(struct _test_data_lagging *self)
 {
 	struct ukevent *ev;
 	int i;
@@ -246,7 +244,7 @@ static bool both_slots_work(lagging *self)
 	return !kevent_ring_take(&self->c) && !self->c.ring->ring_pending;
 }
 
-static bool begin(lagging *self)
+static bool begin(struct _test_data_lagging *self)
 {
 	uint32_t round, first = 2;
 

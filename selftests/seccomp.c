@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A consumer that would die of any system call takes 100,000 events while another process fires. */
+#define _GNU_SOURCE
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>

@@ -263,7 +263,11 @@ fn ready(
         });
         match result {
             Ok((handle, fired)) => {
-                let woken = inner.events.fire(handle, &fired);
+                let woken = if fired.mask == 0 {
+                    Wake::None
+                } else {
+                    inner.events.fire(handle, &fired)
+                };
                 trace::fire(queue, fired.mask, woken != Wake::None);
                 events = events.saturating_add(u32::from(woken != Wake::None));
                 wake = wake.or(woken);

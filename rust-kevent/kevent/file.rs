@@ -64,7 +64,7 @@ impl FileOperations for Queue {
             let inner = queue.lock();
             let ring = inner.events.ring();
             (
-                ring.map_or(0, |ring| ring.len()),
+                ring.map_or(0, |ring| ring.size()),
                 ring.map_or(0, |ring| ring.head()),
                 inner.events.pending(),
             )

@@ -337,6 +337,9 @@ impl Queue {
         let Some(len) = wants else {
             return Ok(());
         };
+        if len == 0 {
+            return Err(ENOSPC);
+        }
         let chunk = Array::new(len, Registration::FREE)?;
         let refused = self.lock().events.table().grow(chunk);
         // A refused chunk is dropped here, outside the lock.

@@ -96,7 +96,7 @@ impl Registration {
 }
 
 const FIRST_CHUNK_SHIFT: u32 = 6;
-const CHUNKS: usize = 20;
+const CHUNKS: usize = 16;
 
 /// The registrations of one queue.
 pub struct Table {
@@ -120,13 +120,16 @@ impl Table {
         }
     }
 
-    /// How many registrations the next chunk must hold, if one is needed for one more registration.
+    /// How many registrations the next chunk must hold, if one is needed for one more registration;
+    /// 0 when the table is as large as it can be.
     pub fn wants(&self) -> Option<usize> {
-        if self.free.is_empty() && self.used == self.capacity {
-            1usize.checked_shl(FIRST_CHUNK_SHIFT.wrapping_add(self.grown as u32))
-        } else {
-            None
+        if !self.free.is_empty() || self.used != self.capacity {
+            return None;
         }
+        if self.grown == CHUNKS {
+            return Some(0);
+        }
+        1usize.checked_shl(FIRST_CHUNK_SHIFT.wrapping_add(self.grown as u32))
     }
 
     /// Adds a chunk of the size that [`Table::wants()`] asked for. Gives it back when the table is

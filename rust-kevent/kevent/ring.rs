@@ -223,7 +223,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// The number of slots.
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.mask.wrapping_add(1)
     }
 
@@ -449,8 +449,8 @@ impl<M: Memory> Ring<M> {
 
     /// The position of the oldest untaken entry.
     pub fn oldest(&mut self) -> Option<u64> {
-        if self.head.wrapping_sub(self.untaken) > self.len() {
-            self.untaken = self.head.wrapping_sub(self.len());
+        if self.head.wrapping_sub(self.untaken) > self.size() {
+            self.untaken = self.head.wrapping_sub(self.size());
         }
         while self.untaken != self.head {
             if self.is_untaken(self.untaken) {
@@ -493,7 +493,7 @@ impl<M: Memory> Ring<M> {
 
     /// Positions from `old`, a past low half of a position, to the head.
     pub fn past(&self, old: u32) -> u64 {
-        u64::from((self.head as u32).wrapping_sub(old)).min(self.len())
+        u64::from((self.head as u32).wrapping_sub(old)).min(self.size())
     }
 
     /// Whether a commit frees the slot at `position` for a taker of its own, though the kernel has
@@ -506,8 +506,8 @@ impl<M: Memory> Ring<M> {
 
     /// Nothing before the result is for a commit to free.
     fn advance_tail(&mut self) -> u64 {
-        if self.head.wrapping_sub(self.tail) > self.len() {
-            self.tail = self.head.wrapping_sub(self.len());
+        if self.head.wrapping_sub(self.tail) > self.size() {
+            self.tail = self.head.wrapping_sub(self.size());
         }
         while self.tail != self.head {
             let here = self
@@ -536,12 +536,12 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Frees the entry at `position`, which is the tail, as a commit does. Returns what is to be
-    /// posted again, and for whom; an error is a slot that another consumer holds.
+    /// posted again, and for whom; nothing if another consumer holds the slot.
     pub fn commit_one(
         &mut self,
         table: &mut Table,
         position: u64,
-    ) -> Result<(bool, Option<(Handle, Fired)>), ()> {
+    ) -> Option<(bool, Option<(Handle, Fired)>)> {
         let done = self.free_committed(table, position)?;
         // Not what the word says now: every round of a commit has to come further.
         self.tail = position.wrapping_add(1);
@@ -552,10 +552,10 @@ impl<M: Memory> Ring<M> {
         &mut self,
         table: &mut Table,
         position: u64,
-    ) -> Result<(bool, Option<(Handle, Fired)>), ()> {
+    ) -> Option<(bool, Option<(Handle, Fired)>)> {
         let index = self.index(position);
         let Some(slot) = self.slot(position) else {
-            return Ok((false, None));
+            return Some((false, None));
         };
         if slot.position != position {
             let word = self.load(position);
@@ -567,14 +567,14 @@ impl<M: Memory> Ring<M> {
         // An honest word changes twice at most; a dishonest one must not hold the kernel here.
         for _ in 0..3 {
             if word.is_finished() {
-                return Ok((false, None));
+                return Some((false, None));
             }
             if word.is_taken() && word.owner() != OWNER_COMMIT {
-                return Err(());
+                return None;
             }
             let Err(found) = self.reclaim(position, word) else {
                 if word != expected {
-                    return Ok((true, None));
+                    return Some((true, None));
                 }
                 self.unchain(table, index);
                 return Ok((true, again));

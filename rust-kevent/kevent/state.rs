@@ -376,7 +376,7 @@ impl<M: Memory> State<M> {
             let Some(ring) = &mut self.ring else {
                 break;
             };
-            let Ok((done, again)) = ring.commit_one(&mut self.table, position) else {
+            let Some((done, again)) = ring.commit_one(&mut self.table, position) else {
                 committed.more = false;
                 break;
             };

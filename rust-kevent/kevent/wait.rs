@@ -44,7 +44,7 @@ fn past(state: &State<Arc<RingMemory>>, old: u32) -> u64 {
 /// Returns how many positions of the ring lie past what the caller knows.
 pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
     let mut inner = queue.lock();
-    let Some(slots) = inner.events.ring().map(|ring| ring.len()) else {
+    let Some(slots) = inner.events.ring().map(|ring| ring.size()) else {
         return Err(EINVAL);
     };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Makes copies of the source for tests: one per entry of `mutations.rs`, broken as it says, and one
-//! that is whole but for a child module, through which a test reads what is private.
+//! that is whole, and has child modules through which a test reads what is private.
 
 mod mutations;
 
@@ -26,6 +26,8 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Sources = BTreeMap<&'static str, PathBuf>;
 
 const KERNEL: &[&str] = &["event", "registration", "ring", "state", "word"];
+/// Files that get a child module for tests of what is private in them.
+const OPENED: &[(&str, &str)] = &[("ring", "chains"), ("state", "links")];
 const HOST: &[&str] = &["array", "consumer", "memory"];
 
 fn main() -> Result<()> {
@@ -70,10 +72,13 @@ fn main() -> Result<()> {
     }
     fs::write(out.join("mutants.rs"), tree)?;
 
-    let ring = fs::read_to_string(&sources["ring"])?;
-    let chains = model.join("tests/opened/chains.rs");
-    let opened = format!("{ring}\n#[path = {chains:?}]\npub mod chains;\n");
-    sources.insert("ring", write(&out, "opened", "ring", &opened)?);
+    for (file, child) in OPENED {
+        let source = fs::read_to_string(&sources[file])?;
+        let path = model.join("tests/opened").join(child);
+        let path = path.with_extension("rs");
+        let opened = format!("{source}\n#[path = {path:?}]\npub mod {child};\n");
+        sources.insert(file, write(&out, "opened", file, &opened)?);
+    }
     let mut tree = String::new();
     module(&mut tree, "opened", &sources)?;
     fs::write(out.join("opened.rs"), tree)?;

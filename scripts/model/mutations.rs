@@ -188,7 +188,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "position.wrapping_shr(shift).wrapping_add(1) & LAP_MASK",
         "(position ^ position).wrapping_shr(shift)",
         "younger",
-        "order",
+        "doubled",
     ),
     mutation(
         "closed_count_merged",

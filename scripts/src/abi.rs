@@ -52,7 +52,9 @@ pub fn check(ctx: &Context) -> Result<usize> {
 }
 
 fn golden_path(ctx: &Context) -> PathBuf {
-    ctx.repo.join("scripts/abi").join(format!("{}.golden", ctx.arch.name()))
+    ctx.repo
+        .join("scripts/abi")
+        .join(format!("{}.golden", ctx.arch.name()))
 }
 
 /// Every fact of the interface, one a line, sorted.
@@ -62,7 +64,8 @@ fn facts(ctx: &Context) -> Result<String> {
     facts.extend(calls::facts(ctx)?);
     facts.sort();
     let name = ctx.arch.name();
-    let head = format!("# The binary interface on {name}; `cargo xtask abi --update` writes this.\n");
+    let head =
+        format!("# The binary interface on {name}; `cargo xtask abi --update` writes this.\n");
     Ok(head + &facts.join("\n") + "\n")
 }
 

@@ -37,7 +37,8 @@ struct Apt {
 /// downloaded below `folder`.
 pub fn fetch(package: &str, pinned: &str, folder: &Path) -> Result<(Offer, PathBuf)> {
     let advice = "name a git tree of Linux 7.3 with --linux DIR instead";
-    let mirror = Mirror::find().with_context(|| format!("no Debian mirror is known here; {advice}"))?;
+    let mirror =
+        Mirror::find().with_context(|| format!("no Debian mirror is known here; {advice}"))?;
     let suites = suites(&mirror.codename);
     let mut reasons = String::new();
     for suite in &suites {
@@ -58,7 +59,12 @@ pub fn fetch(package: &str, pinned: &str, folder: &Path) -> Result<(Offer, PathB
 fn suites(codename: &str) -> Vec<String> {
     let mut suites = Vec::new();
     if let Some(at) = RELEASES.iter().position(|name| *name == codename) {
-        suites.extend(RELEASES[at..].iter().take(2).map(|name| format!("{name}-backports")));
+        suites.extend(
+            RELEASES[at..]
+                .iter()
+                .take(2)
+                .map(|name| format!("{name}-backports")),
+        );
     }
     suites.extend(["unstable", "experimental"].map(str::to_owned));
     suites
@@ -73,7 +79,9 @@ impl Apt {
         let option = key.map_or(String::new(), |key| format!("[signed-by={key}] "));
         let line = format!("deb {option}{} {suite} main\n", mirror.uri);
         write_atomic(&folder.join("sources.list"), line)?;
-        Ok(Apt { folder: folder.to_owned() })
+        Ok(Apt {
+            folder: folder.to_owned(),
+        })
     }
 
     fn command(&self, program: &str) -> Command {
@@ -97,9 +105,16 @@ impl Apt {
 
     /// What the suite offers, `pinned` if it can.
     fn offer(&self, package: &str, pinned: &str) -> Result<Option<Offer>> {
-        let suite = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let suite = self
+            .folder
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
         let step = Step::start(format!("Reading the package list of {suite}"));
-        check(self.command("apt-get").args(["-o", "APT::Update::Error-Mode=any", "update"]))?;
+        check(
+            self.command("apt-get")
+                .args(["-o", "APT::Update::Error-Mode=any", "update"]),
+        )?;
         step.done();
         let mut show = self.command("apt-cache");
         let known = stdout(show.args(["search", "--names-only", &format!("^{package}$")]))?;
@@ -122,8 +137,13 @@ impl Apt {
         let step = Step::start(format!("Downloading {package} {version}"));
         let mut apt = self.command("apt-get");
         apt.arg("download").arg(format!("{package}={version}"));
-        apt.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::null());
-        let mut child = apt.stderr(Stdio::piped()).spawn().context("cannot start apt-get")?;
+        apt.current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
+        let mut child = apt
+            .stderr(Stdio::piped())
+            .spawn()
+            .context("cannot start apt-get")?;
         while child.try_wait()?.is_none() {
             std::thread::sleep(Duration::from_millis(100));
             let (done, all) = (size_below(&folder) >> 20, offer.size >> 20);
@@ -138,7 +158,11 @@ impl Apt {
         let file = files.next().context("apt-get downloaded nothing")??.path();
         let hash = sha256(&file)?;
         if hash != offer.sha256 {
-            bail!("{}: SHA-256 is {hash}, the index says {}", file.display(), offer.sha256);
+            bail!(
+                "{}: SHA-256 is {hash}, the index says {}",
+                file.display(),
+                offer.sha256
+            );
         }
         step.done();
         Ok(file)
@@ -147,7 +171,9 @@ impl Apt {
 
 fn size_below(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files.filter_map(|file| Some(file.metadata().ok()?.len())).sum()
+    files
+        .filter_map(|file| Some(file.metadata().ok()?.len()))
+        .sum()
 }
 
 /// The stanzas of `apt-cache show`.
@@ -165,10 +191,16 @@ fn parse_offers(text: &str) -> Vec<Offer> {
 
 /// The pinned version, else the newest release.
 fn choose(offers: Vec<Offer>, package: &str, pinned: &str) -> Option<Offer> {
-    let releases = offers.into_iter().filter(|offer| is_release_of(&offer.version, package));
+    let releases = offers
+        .into_iter()
+        .filter(|offer| is_release_of(&offer.version, package));
     releases.reduce(|best, offer| {
         let newer = best.version != pinned && newer(&offer.version, &best.version);
-        if offer.version == pinned || newer { offer } else { best }
+        if offer.version == pinned || newer {
+            offer
+        } else {
+            best
+        }
     })
 }
 
@@ -182,7 +214,12 @@ mod tests {
 
     #[test]
     fn suites_follow_the_release_of_the_machine() {
-        let bookworm = ["bookworm-backports", "trixie-backports", "unstable", "experimental"];
+        let bookworm = [
+            "bookworm-backports",
+            "trixie-backports",
+            "unstable",
+            "experimental",
+        ];
         assert_eq!(suites("bookworm"), bookworm);
         assert_eq!(suites("sid"), ["unstable", "experimental"]);
     }
@@ -200,9 +237,15 @@ mod tests {
         assert_eq!(offers.len(), 4);
         let package = "linux-source-7.3";
         let best = choose(offers.clone(), package, pinned).unwrap();
-        assert_eq!((best.version.as_str(), best.sha256.as_str()), (pinned, "7.3.4-1~bpo13+1-hash"));
+        assert_eq!(
+            (best.version.as_str(), best.sha256.as_str()),
+            (pinned, "7.3.4-1~bpo13+1-hash")
+        );
         let best = choose(offers, package, "7.3.5-1").unwrap();
         assert_eq!(best.version, "7.3.10-1~bpo13+1");
-        assert_eq!(choose(parse_offers(&stanza("7.3~rc7-1")), package, pinned), None);
+        assert_eq!(
+            choose(parse_offers(&stanza("7.3~rc7-1")), package, pinned),
+            None
+        );
     }
 }

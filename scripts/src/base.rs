@@ -42,7 +42,9 @@ impl Pin {
 
 /// The release of Linux that a package version stands for: "7.3.4" of "7.3.4-1~bpo13+1".
 pub fn release(version: &str) -> &str {
-    version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
+    version
+        .rsplit_once('-')
+        .map_or(version, |(upstream, _)| upstream)
 }
 
 /// Whether a package version is a release of the series that `package` is named after.
@@ -50,7 +52,10 @@ pub fn is_release_of(version: &str, package: &str) -> bool {
     let series = package.trim_start_matches(|c: char| !c.is_ascii_digit());
     let rest = release(version).strip_prefix(series);
     rest.is_some_and(|rest| {
-        rest.is_empty() || rest.strip_prefix('.').is_some_and(|y| y.parse::<u32>().is_ok())
+        rest.is_empty()
+            || rest
+                .strip_prefix('.')
+                .is_some_and(|y| y.parse::<u32>().is_ok())
     })
 }
 

@@ -73,17 +73,28 @@ pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
         tools: &ctx.tools(),
         tree: &tree.path,
         folder: &folder,
-        log: ctx.cache.join("log").join(folder.file_name().context("a folder has a name")?),
+        log: ctx
+            .cache
+            .join("log")
+            .join(folder.file_name().context("a folder has a name")?),
     };
     build.configure(&fragments(ctx, args)?, &tree.commit)?;
     let image = folder.join(ctx.arch.image());
     if !args.configure {
         build.build(ctx.arch.image_target())?;
         if !image.is_file() {
-            bail!("make left no {}; its output is in {}", image.display(), build.log.display());
+            bail!(
+                "make left no {}; its output is in {}",
+                image.display(),
+                build.log.display()
+            );
         }
     }
-    Ok(Kernel { tree, folder, image })
+    Ok(Kernel {
+        tree,
+        folder,
+        image,
+    })
 }
 
 /// The build folder of an architecture and variant.
@@ -161,7 +172,8 @@ impl Build<'_> {
         let path = self.folder.join(".config.new");
         let make = |target: &str| -> Result<()> {
             let mut make = self.make()?;
-            make.arg(format!("KCONFIG_CONFIG={}", path.display())).arg(target);
+            make.arg(format!("KCONFIG_CONFIG={}", path.display()))
+                .arg(target);
             self.run(&mut make, &step)
         };
         make("tinyconfig")?;
@@ -244,7 +256,10 @@ mod tests {
     #[test]
     fn objects_are_told_from_messages() {
         assert_eq!(object("  CC      fs/file.o"), Some("CC      fs/file.o"));
-        assert_eq!(object("  RUSTC L rust/kernel.o"), Some("RUSTC L rust/kernel.o"));
+        assert_eq!(
+            object("  RUSTC L rust/kernel.o"),
+            Some("RUSTC L rust/kernel.o")
+        );
         assert_eq!(object("fs/file.c:3:1: error: x"), None);
         assert_eq!(object("  note: text"), None);
     }
@@ -253,10 +268,16 @@ mod tests {
     fn the_first_error_is_shown() {
         let mut text = String::from("  CC      a.o\nwarning: w\na.c:1: error: first\n");
         text.push_str("  CC      b.o\nmake: *** [a.o] Error 1\n");
-        assert_eq!(relevant(&text), "a.c:1: error: first\nmake: *** [a.o] Error 1");
+        assert_eq!(
+            relevant(&text),
+            "a.c:1: error: first\nmake: *** [a.o] Error 1"
+        );
         let long = format!("error: first\n{}make: *** last\n", "x\n".repeat(100));
         let short = relevant(&long);
-        assert!(short.starts_with("error: first") && short.ends_with("*** last"), "{short}");
+        assert!(
+            short.starts_with("error: first") && short.ends_with("*** last"),
+            "{short}"
+        );
         assert_eq!(short.lines().count(), 40);
     }
 

@@ -12,7 +12,11 @@ use sha2::{Digest, Sha256};
 
 /// The cache folder by the environment. Empty and relative values count as unset, as XDG has it.
 pub fn folder(env: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
-    let var = |name| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let var = |name| {
+        env(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     if let Some(path) = env("KEVENT_CACHE").filter(|value| !value.is_empty()) {
         return std::path::absolute(path).context("KEVENT_CACHE");
     }
@@ -63,8 +67,24 @@ impl Lock {
         file.set_len(0)?;
         std::io::Seek::rewind(&mut *file)?;
         writeln!(file, "{}", std::process::id())?;
+        remove_leftovers(cache)?;
         Ok(Lock { _file: file })
     }
+}
+
+/// The beginning of the names of folders that live no longer than a run.
+pub const TEMPORARY: &str = "temporary-";
+
+/// Removes the temporary folders of runs that were killed.
+fn remove_leftovers(cache: &Path) -> Result<()> {
+    for entry in fs::read_dir(cache)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file so that it is there whole or not at all.
@@ -124,12 +144,26 @@ mod tests {
 
     #[test]
     fn order_of_variables() {
-        let all = [("KEVENT_CACHE", "/k"), ("XDG_CACHE_HOME", "/x"), ("HOME", "/h")];
+        let all = [
+            ("KEVENT_CACHE", "/k"),
+            ("XDG_CACHE_HOME", "/x"),
+            ("HOME", "/h"),
+        ];
         assert_eq!(folder_for(&all).unwrap(), Path::new("/k"));
         assert_eq!(folder_for(&all[1..]).unwrap(), Path::new("/x/kevent"));
-        assert_eq!(folder_for(&all[2..]).unwrap(), Path::new("/h/.cache/kevent"));
-        let relative = [("KEVENT_CACHE", ""), ("XDG_CACHE_HOME", "x"), ("HOME", "/h")];
-        assert_eq!(folder_for(&relative).unwrap(), Path::new("/h/.cache/kevent"));
+        assert_eq!(
+            folder_for(&all[2..]).unwrap(),
+            Path::new("/h/.cache/kevent")
+        );
+        let relative = [
+            ("KEVENT_CACHE", ""),
+            ("XDG_CACHE_HOME", "x"),
+            ("HOME", "/h"),
+        ];
+        assert_eq!(
+            folder_for(&relative).unwrap(),
+            Path::new("/h/.cache/kevent")
+        );
         assert!(folder_for(&[]).is_err());
     }
 
@@ -151,6 +185,16 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(sha256(&path).unwrap(), abc);
         assert_eq!(sha256_of("abc"), abc);
+    }
+
+    #[test]
+    fn leftovers_of_killed_runs_go() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("temporary-x/sub")).unwrap();
+        fs::create_dir(folder.path().join("linux")).unwrap();
+        let _lock = Lock::take(folder.path()).unwrap();
+        assert!(!folder.path().join("temporary-x").exists());
+        assert!(folder.path().join("linux").exists());
     }
 
     #[test]

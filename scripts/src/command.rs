@@ -71,7 +71,12 @@ pub fn output(cmd: &mut Command) -> Result<Output> {
         if text.trim().is_empty() {
             text = String::from_utf8_lossy(&output.stdout).into_owned();
         }
-        bail!("`{}`: {}\n{}", show(cmd), output.status, last_lines(&text, 20));
+        bail!(
+            "`{}`: {}\n{}",
+            show(cmd),
+            output.status,
+            last_lines(&text, 20)
+        );
     }
     Ok(output)
 }
@@ -109,11 +114,16 @@ pub fn lines(cmd: &mut Command, mut line: impl FnMut(&str)) -> Result<()> {
 }
 
 fn each_line(cmd: &mut Command, mut line: impl FnMut(&str)) -> Result<ExitStatus> {
-    cmd.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    cmd.stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let child = cmd.spawn();
     let mut child = child.with_context(|| format!("cannot start `{}`", show(cmd)))?;
     let (sender, receiver) = mpsc::channel();
-    read_lines(child.stdout.take().context("stdout is piped")?, sender.clone());
+    read_lines(
+        child.stdout.take().context("stdout is piped")?,
+        sender.clone(),
+    );
     read_lines(child.stderr.take().context("stderr is piped")?, sender);
     for text in receiver {
         line(&text);
@@ -125,9 +135,15 @@ fn read_lines(pipe: impl Read + Send + 'static, lines: mpsc::Sender<String>) {
     std::thread::spawn(move || {
         let mut pipe = BufReader::new(pipe);
         let mut line = Vec::new();
-        while pipe.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+        while pipe
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|count| count > 0)
+        {
             let text = String::from_utf8_lossy(&line);
-            if lines.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
+            if lines
+                .send(text.trim_end_matches(['\n', '\r']).to_owned())
+                .is_err()
+            {
                 break;
             }
             line.clear();
@@ -140,8 +156,10 @@ fn without_cargo(path: &OsStr) -> OsString {
     let own = std::env::current_exe().ok();
     let target = own.as_deref().and_then(Path::parent);
     let keep = |folder: &PathBuf| {
-        let of_toolchain = folder.iter().any(|part| part == "rustlib") || folder.join("rustlib").is_dir();
-        let of_target = target.is_some_and(|target| folder.starts_with(target) || target.starts_with(folder));
+        let of_toolchain =
+            folder.iter().any(|part| part == "rustlib") || folder.join("rustlib").is_dir();
+        let of_target =
+            target.is_some_and(|target| folder.starts_with(target) || target.starts_with(folder));
         !of_toolchain && !of_target
     };
     std::env::join_paths(std::env::split_paths(path).filter(keep)).unwrap_or_default()

@@ -18,7 +18,12 @@ const LEAST_RUSTC: Version = Version(1, 85, 0);
 /// Sets of packages that give rustc, its library source, rustfmt and clippy, the newest first.
 /// The first set is the toolchain that Debian keeps new for its web browsers.
 const RUST: [[&str; 4]; 2] = [
-    ["rustc-web", "rust-web-src", "rustfmt-web", "rust-web-clippy"],
+    [
+        "rustc-web",
+        "rust-web-src",
+        "rustfmt-web",
+        "rust-web-clippy",
+    ],
     ["rustc", "rust-src", "rustfmt", "rust-clippy"],
 ];
 
@@ -99,8 +104,14 @@ fn apt_install(ctx: &Context, packages: &BTreeSet<String>) -> Result<()> {
 /// Not [`command`]: a package manager must not be killed half-way because we end.
 fn apt_get() -> Command {
     let mut apt = Command::new("apt-get");
-    apt.env("LC_ALL", "C").env("DEBIAN_FRONTEND", "noninteractive");
-    apt.args(["-o", "DPkg::Lock::Timeout=300", "-o", "APT::Sandbox::User=root"]);
+    apt.env("LC_ALL", "C")
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    apt.args([
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "-o",
+        "APT::Sandbox::User=root",
+    ]);
     apt
 }
 
@@ -156,7 +167,8 @@ fn llvm_packages(tools: &Tools) -> Result<[String; 4]> {
     };
     let offered = stdout(command("apt-cache").args(["search", "--names-only", "^clang-[0-9]+$"]))?;
     let major = choose_llvm(of_rust, &offered);
-    let major = major.context("no package source of this machine offers a clang that is new enough")?;
+    let major =
+        major.context("no package source of this machine offers a clang that is new enough")?;
     Ok(["clang", "lld", "llvm", "libclang1"].map(|name| format!("{name}-{major}")))
 }
 
@@ -188,7 +200,9 @@ fn choose_llvm(of_rust: Option<u32>, offered: &str) -> Option<u32> {
 /// The version of a package that would be installed.
 fn candidate(package: &str) -> Option<String> {
     let policy = stdout(command("apt-cache").args(["policy", package])).ok()?;
-    let version = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    let version = policy
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     (version != "(none)").then(|| version.to_owned())
 }
 

@@ -39,7 +39,10 @@ impl Edit {
             (Some(anchor), None, None) => (anchor, true, false),
             (None, Some(anchor), None) => (anchor, false, true),
             (None, None, Some(anchor)) => (anchor, false, false),
-            _ => bail!("{file}, patch {}: give one of after, before and replace", self.patch),
+            _ => bail!(
+                "{file}, patch {}: give one of after, before and replace",
+                self.patch
+            ),
         };
         ensure!(
             self.lines.is_empty() || self.lines.ends_with('\n'),
@@ -47,7 +50,9 @@ impl Edit {
             self.patch
         );
         let all: Vec<&str> = text.split_inclusive('\n').collect();
-        let at = self.find(anchor, &all).with_context(|| format!("{file}, patch {}", self.patch))?;
+        let at = self
+            .find(anchor, &all)
+            .with_context(|| format!("{file}, patch {}", self.patch))?;
         let end = at + anchor.trim_end_matches('\n').split('\n').count();
         let mut new: String = all[..at].concat();
         if before {
@@ -67,9 +72,9 @@ impl Edit {
             Some(within) => {
                 let start = once(&places(within, all), within)? + 1;
                 let places = places(anchor, &all[start..]);
-                let first = places.first().with_context(|| {
-                    format!("there is no line `{anchor}` below `{within}`")
-                })?;
+                let first = places
+                    .first()
+                    .with_context(|| format!("there is no line `{anchor}` below `{within}`"))?;
                 Ok(start + first)
             }
         }
@@ -80,7 +85,9 @@ impl Edit {
 fn places(block: &str, all: &[&str]) -> Vec<usize> {
     let block: Vec<&str> = block.trim_end_matches('\n').split('\n').collect();
     let bare: Vec<&str> = all.iter().map(|line| line.trim_end_matches('\n')).collect();
-    (0..bare.len()).filter(|at| bare[*at..].starts_with(&block)).collect()
+    (0..bare.len())
+        .filter(|at| bare[*at..].starts_with(&block))
+        .collect()
 }
 
 fn once(places: &[usize], anchor: &str) -> Result<usize> {
@@ -105,7 +112,8 @@ pub fn read(folder: &Path) -> Result<Vec<Edits>> {
     let mut found = Vec::new();
     for path in paths {
         let text = fs::read_to_string(&path)?;
-        let edits: Edits = toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        let edits: Edits =
+            toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
         ensure!(
             files.insert(edits.file.clone()),
             "{}: {} is edited in another file too",
@@ -120,7 +128,11 @@ pub fn read(folder: &Path) -> Result<Vec<Edits>> {
 /// MAINTAINERS with each entry of `fragment` at its place in the alphabet.
 pub fn maintainers(text: &str, fragment: &str) -> Result<String> {
     let mut text = text.to_owned();
-    for entry in fragment.split("\n\n").map(str::trim).filter(|entry| !entry.is_empty()) {
+    for entry in fragment
+        .split("\n\n")
+        .map(str::trim)
+        .filter(|entry| !entry.is_empty())
+    {
         text = insert_entry(&text, entry)?;
     }
     Ok(text)
@@ -128,25 +140,38 @@ pub fn maintainers(text: &str, fragment: &str) -> Result<String> {
 
 fn insert_entry(text: &str, entry: &str) -> Result<String> {
     let title = entry.lines().next().unwrap_or_default();
-    ensure!(is_entry(entry), "MAINTAINERS.fragment: `{title}` heads no entry");
-    let list = text.find("\nMaintainers List\n").context("MAINTAINERS has no list")?;
+    ensure!(
+        is_entry(entry),
+        "MAINTAINERS.fragment: `{title}` heads no entry"
+    );
+    let list = text
+        .find("\nMaintainers List\n")
+        .context("MAINTAINERS has no list")?;
     // Each entry's place and title.
     let mut places: Vec<(usize, &str)> = Vec::new();
     let mut at = list;
     for paragraph in text[list..].split_inclusive("\n\n") {
         if is_entry(paragraph.trim()) {
             let inner = paragraph.len() - paragraph.trim_start().len();
-            places.push((at + inner, paragraph.trim().lines().next().unwrap_or_default()));
+            places.push((
+                at + inner,
+                paragraph.trim().lines().next().unwrap_or_default(),
+            ));
         }
         at += paragraph.len();
     }
-    ensure!(places.iter().all(|(_, other)| *other != title), "MAINTAINERS has `{title}` already");
+    ensure!(
+        places.iter().all(|(_, other)| *other != title),
+        "MAINTAINERS has `{title}` already"
+    );
     // The list is not sorted everywhere: of all fitting gaps take the one among the most alike.
     let alike = |other: &str| {
         let same = title.bytes().zip(other.bytes()).take_while(|(a, b)| a == b);
         same.count()
     };
-    let gaps = places.windows(2).filter(|pair| pair[0].1 < title && title < pair[1].1);
+    let gaps = places
+        .windows(2)
+        .filter(|pair| pair[0].1 < title && title < pair[1].1);
     let best = gaps.max_by_key(|pair| (alike(pair[0].1).max(alike(pair[1].1)), pair[0].0));
     let place = best.context("MAINTAINERS has no place for the entry")?[1].0;
     Ok(format!("{}{entry}\n\n{}", &text[..place], &text[place..]))
@@ -174,10 +199,19 @@ mod tests {
     fn lines_go_to_their_places() {
         let apply = |toml: &str| edit(toml).apply("f", TEXT).unwrap();
         assert_eq!(apply("after = 'a'\nlines = \"x\\n\""), "a\nx\nb\nc\nb\nd\n");
-        assert_eq!(apply("before = 'a'\nlines = \"x\\n\""), "x\na\nb\nc\nb\nd\n");
-        assert_eq!(apply("replace = \"a\\nb\"\nlines = \"x\\n\""), "x\nc\nb\nd\n");
+        assert_eq!(
+            apply("before = 'a'\nlines = \"x\\n\""),
+            "x\na\nb\nc\nb\nd\n"
+        );
+        assert_eq!(
+            apply("replace = \"a\\nb\"\nlines = \"x\\n\""),
+            "x\nc\nb\nd\n"
+        );
         assert_eq!(apply("replace = 'c'\nlines = ''"), "a\nb\nb\nd\n");
-        assert_eq!(apply("after = \"c\\nb\"\nlines = \"x\\n\""), "a\nb\nc\nb\nx\nd\n");
+        assert_eq!(
+            apply("after = \"c\\nb\"\nlines = \"x\\n\""),
+            "a\nb\nc\nb\nx\nd\n"
+        );
         let within = "within = 'c'\nafter = 'b'\nlines = \"x\\n\"";
         assert_eq!(apply(within), "a\nb\nc\nb\nx\nd\n");
     }
@@ -205,9 +239,14 @@ mod tests {
     fn an_entry_goes_where_the_alphabet_has_it() {
         let text = maintainers(LIST, "KEVENT\nM:\tK\nF:\tfs/kevent.c\n").unwrap();
         let at = |name: &str| text.find(name).unwrap();
-        assert!(text.contains("KERNEL X\nM:\tC\nL:\tl\n\nKEVENT\nM:\tK\nF:\tfs/kevent.c\n\nKEYS\n"));
+        assert!(
+            text.contains("KERNEL X\nM:\tC\nL:\tl\n\nKEVENT\nM:\tK\nF:\tfs/kevent.c\n\nKEYS\n")
+        );
         assert!(at("ZEBRA") < at("KERNEL X"));
-        assert_eq!(text.len(), LIST.len() + "KEVENT\nM:\tK\nF:\tfs/kevent.c\n\n".len());
+        assert_eq!(
+            text.len(),
+            LIST.len() + "KEVENT\nM:\tK\nF:\tfs/kevent.c\n\n".len()
+        );
         assert!(maintainers(LIST, "KEYS\nM:\tK\n").is_err());
         assert!(maintainers(LIST, "KEVENT\ntext\n").is_err());
         assert!(maintainers("nothing\n", "KEVENT\nM:\tK\n").is_err());

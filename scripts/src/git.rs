@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::cache::TEMPORARY;
 use crate::command::{check, command, last_lines, show, stdout};
 
 /// What would change commits, patches or speed. Given on the command line, so that it also
@@ -73,7 +74,10 @@ impl Git {
     /// The repository or working tree in `folder`.
     pub fn at(folder: impl Into<PathBuf>) -> Git {
         let folder = folder.into();
-        Git { folder, objects: None }
+        Git {
+            folder,
+            objects: None,
+        }
     }
 
     pub fn folder(&self) -> &Path {
@@ -87,7 +91,8 @@ impl Git {
             git.env_remove(name);
         }
         git.env("GIT_CONFIG_GLOBAL", "/dev/null");
-        git.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_ATTR_NOSYSTEM", "1");
+        git.env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_ATTR_NOSYSTEM", "1");
         git.env("GIT_TERMINAL_PROMPT", "0").env("GIT_PAGER", "cat");
         for role in ["AUTHOR", "COMMITTER"] {
             git.env(format!("GIT_{role}_NAME"), NAME);
@@ -118,7 +123,10 @@ impl Git {
     /// Runs git with `input`, for its output.
     pub fn feed(&self, args: &[&str], input: &[u8]) -> Result<String> {
         let mut git = self.command();
-        git.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        git.args(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let child = git.spawn();
         let mut child = child.with_context(|| format!("cannot start `{}`", show(&git)))?;
         let mut stdin = child.stdin.take().context("stdin is piped")?;
@@ -129,9 +137,16 @@ impl Git {
         let output = written.0?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            bail!("`{}`: {}\n{}", show(&git), output.status, last_lines(&text, 20));
+            bail!(
+                "`{}`: {}\n{}",
+                show(&git),
+                output.status,
+                last_lines(&text, 20)
+            );
         }
-        Ok(String::from_utf8(output.stdout)?.trim_end_matches('\n').to_owned())
+        Ok(String::from_utf8(output.stdout)?
+            .trim_end_matches('\n')
+            .to_owned())
     }
 
     /// The commit that `name` means.
@@ -157,12 +172,15 @@ impl Git {
     fn object_folder(&self) -> Result<PathBuf> {
         let path = self.read(&["rev-parse", "--git-path", "objects"])?;
         let path = self.folder.join(path);
-        path.canonicalize().with_context(|| format!("no folder {}", path.display()))
+        path.canonicalize()
+            .with_context(|| format!("no folder {}", path.display()))
     }
 
     /// The repository's list of commits whose parents it lacks, if it is a shallow one.
     fn shallow_file(&self) -> Result<Option<PathBuf>> {
-        let path = self.folder.join(self.read(&["rev-parse", "--git-path", "shallow"])?);
+        let path = self
+            .folder
+            .join(self.read(&["rev-parse", "--git-path", "shallow"])?);
         Ok(path.is_file().then_some(path))
     }
 }
@@ -185,7 +203,9 @@ pub struct Scratch {
 impl Scratch {
     /// A scratch repository on `base`, below the folder `cache`, with HEAD at `commit`.
     pub fn new(base: &Git, cache: &Path, keep: Keep, commit: &str) -> Result<Scratch> {
-        let folder = tempfile::Builder::new().prefix("git-").tempdir_in(cache)?;
+        let folder = tempfile::Builder::new()
+            .prefix(TEMPORARY)
+            .tempdir_in(cache)?;
         let mut git = Git::at(folder.path());
         git.run(&["init", "--quiet", "--template=", "--initial-branch=none"])?;
         if let Some(shallow) = base.shallow_file()? {
@@ -197,7 +217,10 @@ impl Scratch {
         };
         git.objects = Some((variable, base.object_folder()?));
         git.run(&["update-ref", "--no-deref", "HEAD", commit])?;
-        Ok(Scratch { git, _folder: folder })
+        Ok(Scratch {
+            git,
+            _folder: folder,
+        })
     }
 
     /// Applies patches on HEAD with `git am` and gives the last commit.
@@ -207,7 +230,9 @@ impl Scratch {
             return self.git.commit("HEAD");
         }
         let mut numstat = self.git.command();
-        numstat.args(["apply", "--numstat", "-z", "--"]).args(patches);
+        numstat
+            .args(["apply", "--numstat", "-z", "--"])
+            .args(patches);
         let sparse: String = touched(&stdout(&mut numstat)?)
             .iter()
             .map(|path| format!("/{}\n", glob::Pattern::escape(path)))
@@ -215,11 +240,21 @@ impl Scratch {
         let info = self.git.folder.join(".git/info");
         std::fs::create_dir_all(&info)?;
         std::fs::write(info.join("sparse-checkout"), sparse)?;
-        let sparse = ["-c", "core.sparseCheckout=true", "-c", "core.sparseCheckoutCone=false"];
+        let sparse = [
+            "-c",
+            "core.sparseCheckout=true",
+            "-c",
+            "core.sparseCheckoutCone=false",
+        ];
         let mut read_tree = self.git.command();
-        check(read_tree.args(sparse).args(["read-tree", "-m", "-u", "HEAD"]))?;
+        check(
+            read_tree
+                .args(sparse)
+                .args(["read-tree", "-m", "-u", "HEAD"]),
+        )?;
         let mut am = self.git.command();
-        am.args(sparse).args(["am", "--quiet", "--committer-date-is-author-date"]);
+        am.args(sparse)
+            .args(["am", "--quiet", "--committer-date-is-author-date"]);
         am.args(["--no-gpg-sign", "--no-scissors", "--no-3way", "--"]);
         check(am.args(patches)).context("the patches do not apply")?;
         self.git.commit("HEAD")
@@ -228,7 +263,9 @@ impl Scratch {
 
 /// The paths in the output of `git apply --numstat -z`.
 fn touched(numstat: &str) -> Vec<String> {
-    let entries = numstat.split('\0').filter_map(|entry| entry.splitn(3, '\t').nth(2));
+    let entries = numstat
+        .split('\0')
+        .filter_map(|entry| entry.splitn(3, '\t').nth(2));
     let mut paths: Vec<String> = entries.map(str::to_owned).collect();
     paths.sort();
     paths.dedup();
@@ -243,7 +280,8 @@ pub mod tests {
     pub fn repository(folder: &Path, files: &[(&str, &str)]) -> (Git, String) {
         std::fs::create_dir_all(folder).unwrap();
         let git = Git::at(folder);
-        git.run(&["init", "--quiet", "--template=", "--initial-branch=main"]).unwrap();
+        git.run(&["init", "--quiet", "--template=", "--initial-branch=main"])
+            .unwrap();
         for (path, content) in files {
             let path = folder.join(path);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -266,7 +304,10 @@ pub mod tests {
     #[test]
     fn am_gives_a_commit_and_leaves_the_base_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let (git, base) = repository(&folder.path().join("r"), &[("d/f", "x\n"), ("other", "o\n")]);
+        let (git, base) = repository(
+            &folder.path().join("r"),
+            &[("d/f", "x\n"), ("other", "o\n")],
+        );
         let patch = folder.path().join("0001-p.patch");
         std::fs::write(&patch, PATCH).unwrap();
         let scratch = Scratch::new(&git, folder.path(), Keep::Objects, &base).unwrap();
@@ -289,7 +330,10 @@ pub mod tests {
         std::fs::write(&patch, PATCH).unwrap();
         let scratch = Scratch::new(&git, folder.path(), Keep::Nothing, &base).unwrap();
         let error = format!("{:#}", scratch.am(&[patch]).unwrap_err());
-        assert!(error.contains("do not apply") && error.contains("d/f"), "{error}");
+        assert!(
+            error.contains("do not apply") && error.contains("d/f"),
+            "{error}"
+        );
     }
 
     pub const PATCH: &str = "\

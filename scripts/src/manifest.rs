@@ -77,8 +77,16 @@ impl Manifest {
         let text = text.with_context(|| format!("cannot read {}", path.display()))?;
         let manifest: Manifest =
             toml::from_str(&text).with_context(|| format!("in {}", path.display()))?;
-        let ids: BTreeSet<&str> = manifest.patch.iter().map(|patch| patch.id.as_str()).collect();
-        ensure!(ids.len() == manifest.patch.len(), "{}: an id is there twice", path.display());
+        let ids: BTreeSet<&str> = manifest
+            .patch
+            .iter()
+            .map(|patch| patch.id.as_str())
+            .collect();
+        ensure!(
+            ids.len() == manifest.patch.len(),
+            "{}: an id is there twice",
+            path.display()
+        );
         Ok(manifest)
     }
 
@@ -126,7 +134,11 @@ impl Manifest {
             .map(String::as_str)
             .filter(|file| !owner.contains_key(file))
             .collect();
-        ensure!(rest.is_empty(), "in no patch of the manifest: {}", rest.join(", "));
+        ensure!(
+            rest.is_empty(),
+            "in no patch of the manifest: {}",
+            rest.join(", ")
+        );
         let claim = |patch: &Patch| {
             let own = owner.iter().filter(|(_, id)| **id == patch.id);
             own.map(|(file, _)| (*file).to_owned()).collect()
@@ -161,7 +173,9 @@ fn find_lines(all: &[&str], wanted: &[String]) -> Result<Vec<usize>> {
     let bare: Vec<&str> = all.iter().map(|line| line.trim_end_matches('\n')).collect();
     ensure!(!wanted.is_empty(), "no lines are given");
     let blocks: Vec<usize> = (0..bare.len())
-        .filter(|at| bare[*at..].len() >= wanted.len() && bare[*at..*at + wanted.len()] == wanted[..])
+        .filter(|at| {
+            bare[*at..].len() >= wanted.len() && bare[*at..*at + wanted.len()] == wanted[..]
+        })
         .collect();
     if let [at] = blocks[..] {
         return Ok((at..at + wanted.len()).collect());
@@ -180,7 +194,9 @@ fn find_lines(all: &[&str], wanted: &[String]) -> Result<Vec<usize>> {
 /// Where a file of ours lands in Linux.
 pub fn kernel_path(source: &str) -> Result<String> {
     for (folder, place) in FOLDERS {
-        let rest = source.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
+        let rest = source
+            .strip_prefix(folder)
+            .and_then(|rest| rest.strip_prefix('/'));
         if let Some(rest) = rest {
             return Ok(if place.is_empty() {
                 rest.to_owned()
@@ -222,9 +238,18 @@ fn walk(repo: &Path, folder: &str, found: &mut Sources) -> Result<()> {
         }
         ensure!(kind.is_file(), "{inner} is no ordinary file");
         let content = fs::read(entry.path()).with_context(|| format!("cannot read {inner}"))?;
-        ensure!(content.ends_with(b"\n"), "{inner} does not end with a newline");
+        ensure!(
+            content.ends_with(b"\n"),
+            "{inner} does not end with a newline"
+        );
         let executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-        found.insert(inner, Source { content, executable });
+        found.insert(
+            inner,
+            Source {
+                content,
+                executable,
+            },
+        );
     }
     Ok(())
 }
@@ -242,7 +267,10 @@ mod tests {
             content: b"x\n".to_vec(),
             executable: false,
         };
-        names.iter().map(|name| ((*name).to_owned(), source.clone())).collect()
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), source.clone()))
+            .collect()
     }
 
     const TWO: &str = "
@@ -260,7 +288,10 @@ mod tests {
     fn a_name_wins_over_a_pattern() {
         let sources = files(&["linux/fs/k.c", "selftests/a.c", "selftests/b.c"]);
         let claims = manifest(TWO).claims(&sources).unwrap();
-        assert_eq!(claims, [vec!["selftests/a.c"], vec!["linux/fs/k.c", "selftests/b.c"]]);
+        assert_eq!(
+            claims,
+            [vec!["selftests/a.c"], vec!["linux/fs/k.c", "selftests/b.c"]]
+        );
     }
 
     #[test]
@@ -271,13 +302,28 @@ mod tests {
         let all = ["linux/fs/k.c", "selftests/a.c", "selftests/b.c"];
         let more = [&all[..], &["rust-kevent/new.rs", "selftests/sub/a.c"]].concat();
         let text = fail(TWO, &more);
-        assert_eq!(text, "in no patch of the manifest: rust-kevent/new.rs, selftests/sub/a.c");
-        assert_eq!(fail(TWO, &all[1..]), "patch two: there is no file linux/fs/k.c");
-        assert_eq!(fail(&TWO.replace("*.c", "*.h"), &all), "patch one: no file fits selftests/*.h");
+        assert_eq!(
+            text,
+            "in no patch of the manifest: rust-kevent/new.rs, selftests/sub/a.c"
+        );
+        assert_eq!(
+            fail(TWO, &all[1..]),
+            "patch two: there is no file linux/fs/k.c"
+        );
+        assert_eq!(
+            fail(&TWO.replace("*.c", "*.h"), &all),
+            "patch one: no file fits selftests/*.h"
+        );
         let twice = TWO.replace("linux/fs/k.c", "selftests/[ab].c");
-        assert_eq!(fail(&twice, &all[1..]), "selftests/a.c is in the patches one and two");
+        assert_eq!(
+            fail(&twice, &all[1..]),
+            "selftests/a.c is in the patches one and two"
+        );
         let named_twice = TWO.replace("selftests/*.c", "linux/fs/k.c");
-        assert_eq!(fail(&named_twice, &all), "linux/fs/k.c is in the patches one and two");
+        assert_eq!(
+            fail(&named_twice, &all),
+            "linux/fs/k.c is in the patches one and two"
+        );
     }
 
     const GROWING: &str = "
@@ -300,7 +346,8 @@ mod tests {
 
     #[test]
     fn a_file_grows_by_its_lines() {
-        let full = "mod start;\npub mod base;\n\npub mod ring;\nmod apart;\n\n// Last.\nmod last;\n";
+        let full =
+            "mod start;\npub mod base;\n\npub mod ring;\nmod apart;\n\n// Last.\nmod last;\n";
         let manifest = manifest(GROWING);
         let grown = |upto| manifest.grown("rust-kevent/kevent.rs", full, upto).unwrap();
         assert_eq!(grown(0), "pub mod base;\n\n");
@@ -312,7 +359,12 @@ mod tests {
     fn lines_must_be_there_once() {
         let manifest = manifest(GROWING);
         let fail = |full: &str| {
-            format!("{:#}", manifest.grown("rust-kevent/kevent.rs", full, 0).unwrap_err())
+            format!(
+                "{:#}",
+                manifest
+                    .grown("rust-kevent/kevent.rs", full, 0)
+                    .unwrap_err()
+            )
         };
         assert!(fail("a\n").contains("there is no line `pub mod ring;`"));
         assert!(fail("pub mod ring;\npub mod ring;\n").contains("more than once"));
@@ -321,9 +373,15 @@ mod tests {
     #[test]
     fn places_in_linux() {
         let place = |source| kernel_path(source).unwrap();
-        assert_eq!(place("rust-kevent/kevent/ring.rs"), "rust/kernel/kevent/ring.rs");
+        assert_eq!(
+            place("rust-kevent/kevent/ring.rs"),
+            "rust/kernel/kevent/ring.rs"
+        );
         assert_eq!(place("linux/fs/kevent.c"), "fs/kevent.c");
-        assert_eq!(place("selftests/Makefile"), "tools/testing/selftests/kevent/Makefile");
+        assert_eq!(
+            place("selftests/Makefile"),
+            "tools/testing/selftests/kevent/Makefile"
+        );
         assert_eq!(place("Documentation/a/b.rst"), "Documentation/a/b.rst");
         assert!(kernel_path("linuxes/f").is_err());
     }

@@ -48,7 +48,11 @@ impl Step {
             None => {
                 let mut spoke = self.spoke.lock().unwrap_or_else(PoisonError::into_inner);
                 if spoke.elapsed() >= QUIET {
-                    eprintln!("{} [{}] {message}", self.what, seconds(self.start.elapsed()));
+                    eprintln!(
+                        "{} [{}] {message}",
+                        self.what,
+                        seconds(self.start.elapsed())
+                    );
                     *spoke = Instant::now();
                 }
             }
@@ -73,7 +77,11 @@ impl Step {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("{}: {result} [{}]", self.what, seconds(self.start.elapsed()));
+        eprintln!(
+            "{}: {result} [{}]",
+            self.what,
+            seconds(self.start.elapsed())
+        );
     }
 }
 

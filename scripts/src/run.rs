@@ -50,7 +50,11 @@ pub struct Args {
 }
 
 fn boots() -> clap::builder::PossibleValuesParser {
-    BOOTS.iter().map(|boot| boot.name).collect::<Vec<_>>().into()
+    BOOTS
+        .iter()
+        .map(|boot| boot.name)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {

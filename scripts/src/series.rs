@@ -47,12 +47,18 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let folder = match args.output {
         Some(folder) => folder,
         None if base.pinned => ctx.repo.join("patches"),
-        None => bail!("patches/ are made on the pinned base, not on {}: use --output", base.name),
+        None => bail!(
+            "patches/ are made on the pinned base, not on {}: use --output",
+            base.name
+        ),
     };
     let step = Step::start("Making the series");
     let made = make(&ctx.repo, &ctx.cache, &base, args.signoff.as_deref())?;
     let changed = write(&folder, &made.patches)?;
-    step.done_with(&format!("{} patches, {changed} files changed", made.patches.len() - 1));
+    step.done_with(&format!(
+        "{} patches, {changed} files changed",
+        made.patches.len() - 1
+    ));
     Ok(())
 }
 
@@ -69,7 +75,10 @@ pub fn check(ctx: &Context) -> Result<()> {
     }
     let made = make(&ctx.repo, &ctx.cache, &base, None)?;
     compare(&made, &ctx.repo.join("patches"), &ctx.cache, &base)?;
-    step.done_with(&format!("{} patches are what the sources give", made.patches.len() - 1));
+    step.done_with(&format!(
+        "{} patches are what the sources give",
+        made.patches.len() - 1
+    ));
     Ok(())
 }
 
@@ -114,11 +123,17 @@ fn compare(made: &Made, folder: &Path, cache: &Path, base: &Base) -> Result<()> 
             Some(_) => {}
         }
     }
-    for name in there.keys().filter(|name| !made.patches.contains_key(*name)) {
+    for name in there
+        .keys()
+        .filter(|name| !made.patches.contains_key(*name))
+    {
         wrong.push(format!("{name} is no part of the series"));
     }
     if !wrong.is_empty() {
-        bail!("patches/ are not up to date; `cargo xtask series` makes them:\n  {}", wrong.join("\n  "));
+        bail!(
+            "patches/ are not up to date; `cargo xtask series` makes them:\n  {}",
+            wrong.join("\n  ")
+        );
     }
     let scratch = Scratch::new(&base.git, cache, Keep::Nothing, &base.commit)?;
     let commit = scratch.am(&tree::patches(folder)?)?;
@@ -137,7 +152,10 @@ fn same_files(git: &Git, commit: &str, made: &Made) -> Result<()> {
 }
 
 fn first_difference(there: &[u8], made: &[u8]) -> String {
-    let (there, made) = (String::from_utf8_lossy(there), String::from_utf8_lossy(made));
+    let (there, made) = (
+        String::from_utf8_lossy(there),
+        String::from_utf8_lossy(made),
+    );
     let mut lines = there.lines().zip(made.lines()).enumerate();
     match lines.find(|(_, (a, b))| a != b) {
         Some((at, (a, b))) => format!("line {}: `{a}`, not `{b}`", at + 1),
@@ -152,7 +170,11 @@ fn read(folder: &Path) -> Result<Patches> {
     }
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name.ends_with(".patch") {
             found.insert(name, fs::read(&path)?);
         }

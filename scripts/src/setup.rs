@@ -46,14 +46,18 @@ pub fn ensure(ctx: &Context) -> Result<()> {
 }
 
 fn install_bindgen(ctx: &Context, tools: &Tools) -> Result<()> {
-    let cargo = std::env::var_os("CARGO").map(Into::into).or_else(|| in_path("cargo"));
+    let cargo = std::env::var_os("CARGO")
+        .map(Into::into)
+        .or_else(|| in_path("cargo"));
     let cargo: std::path::PathBuf = cargo.context("cargo not found")?;
     let step = Step::start(format!("Installing bindgen {BINDGEN_WANTED}"));
     let mut install = command(cargo);
     install.args(["install", "--locked", "bindgen-cli", "--version"]);
     install.arg(BINDGEN_WANTED.to_string());
     install.arg("--root").arg(bindgen_folder(&ctx.cache));
-    install.env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
+    install
+        .env_remove("CARGO_TARGET_DIR")
+        .env_remove("RUSTFLAGS");
     install.env("LIBCLANG_PATH", &tools.llvm()?.lib);
     let log = ctx.cache.join("log/bindgen");
     let mut text = String::new();
@@ -94,7 +98,10 @@ mod tests {
             note: note.map(str::to_owned),
             source: Source::Cargo,
         };
-        let rows = [row("bc", None, None), row("clang", Some("/c 22"), Some("old"))];
+        let rows = [
+            row("bc", None, None),
+            row("clang", Some("/c 22"), Some("old")),
+        ];
         assert_eq!(
             table(&rows),
             "bc     missing\nclang  /c 22\n       note: old\n"

@@ -56,13 +56,21 @@ const fn step(
 
 /// Quick steps first. Those that only prepare count no test.
 const STEPS: [Step; 9] = [
-    step("setup", 300, None, |ctx, _| setup::ensure(ctx).map(|()| Tally::default())),
+    step("setup", 300, None, |ctx, _| {
+        setup::ensure(ctx).map(|()| Tally::default())
+    }),
     step("format", 10, None, |ctx, _| cargo::format(ctx)),
     step("host", 120, None, |ctx, _| cargo::host(ctx)),
-    step("abi", 10, Some("setup"), |ctx, _| abi::check(ctx).map(|_| one_passed())),
+    step("abi", 10, Some("setup"), |ctx, _| {
+        abi::check(ctx).map(|_| one_passed())
+    }),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
-    step("tree", 120, Some("setup"), |ctx, _| tree::ensure(ctx).map(|_| Tally::default())),
-    step("series", 60, Some("setup"), |ctx, _| series::check(ctx).map(|()| one_passed())),
+    step("tree", 120, Some("setup"), |ctx, _| {
+        tree::ensure(ctx).map(|_| Tally::default())
+    }),
+    step("series", 60, Some("setup"), |ctx, _| {
+        series::check(ctx).map(|()| one_passed())
+    }),
     step("build", 600, Some("tree"), |ctx, _| {
         build::ensure(ctx, &build::Args::default()).map(|_| Tally::default())
     }),
@@ -137,7 +145,8 @@ fn steps(steps: &[Step], ctx: &Context, args: &Args) -> Vec<Done> {
 }
 
 fn failed(done: &[Done], name: &str) -> bool {
-    done.iter().any(|step| step.name == name && step.tally.failed > 0)
+    done.iter()
+        .any(|step| step.name == name && step.tally.failed > 0)
 }
 
 fn missing(needs: &str) -> Result<Tally> {
@@ -149,7 +158,11 @@ fn table(done: &[Done]) -> Table {
     table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["step", "tests", "time", "budget", ""]);
     for step in done {
-        let note = if step.time > step.budget { "over budget" } else { "" };
+        let note = if step.time > step.budget {
+            "over budget"
+        } else {
+            ""
+        };
         let (time, budget) = (seconds(step.time), seconds(step.budget));
         table.add_row([step.name, &step.tally.to_string(), &time, &budget, note]);
     }
@@ -171,7 +184,9 @@ mod tests {
             accel: Accel::Tcg,
         };
         let done = steps(all, &ctx, &args);
-        done.iter().map(|step| (step.tally.passed, step.tally.failed)).collect()
+        done.iter()
+            .map(|step| (step.tally.passed, step.tally.failed))
+            .collect()
     }
 
     #[test]
@@ -189,7 +204,11 @@ mod tests {
     fn what_a_step_needs_comes_before_it() {
         for (place, step) in STEPS.iter().enumerate() {
             if let Some(needs) = step.needs {
-                assert!(STEPS[..place].iter().any(|other| other.name == needs), "{}", step.name);
+                assert!(
+                    STEPS[..place].iter().any(|other| other.name == needs),
+                    "{}",
+                    step.name
+                );
             }
         }
     }

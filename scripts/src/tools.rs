@@ -125,7 +125,9 @@ impl Tools {
     }
 
     pub fn rust(&self) -> Result<&Rust> {
-        self.rust.as_ref().context(lacks("rustc with library source"))
+        self.rust
+            .as_ref()
+            .context(lacks("rustc with library source"))
     }
 
     pub fn bindgen(&self) -> Result<&Path> {
@@ -183,7 +185,10 @@ impl Tools {
     fn row_rust(&mut self) {
         let found = self.rust.as_ref().map(|rust| {
             let (path, library) = (rust.rustc.display(), rust.library.display());
-            format!("{path} {} (LLVM {}), source {library}", rust.version, rust.llvm)
+            format!(
+                "{path} {} (LLVM {}), source {library}",
+                rust.version, rust.llvm
+            )
         });
         self.rows.push(Row {
             what: "rustc",
@@ -192,8 +197,14 @@ impl Tools {
             source: Source::Rust,
         });
         for (what, path) in [
-            ("rustfmt", self.rust.as_ref().map(|rust| rust.rustfmt.clone())),
-            ("clippy-driver", self.rust.as_ref().map(|rust| rust.clippy.clone())),
+            (
+                "rustfmt",
+                self.rust.as_ref().map(|rust| rust.rustfmt.clone()),
+            ),
+            (
+                "clippy-driver",
+                self.rust.as_ref().map(|rust| rust.clippy.clone()),
+            ),
         ] {
             self.rows.push(Row {
                 what,
@@ -211,7 +222,10 @@ impl Tools {
         });
         self.rows.push(Row {
             what: "clang, lld",
-            found: self.llvm.as_ref().map(|llvm| format!("{} {}", llvm.bin.display(), llvm.version)),
+            found: self
+                .llvm
+                .as_ref()
+                .map(|llvm| format!("{} {}", llvm.bin.display(), llvm.version)),
             note,
             source: Source::Llvm,
         });
@@ -230,7 +244,9 @@ impl Tools {
                 break;
             }
             let path = path.display();
-            note = Some(format!("{path} is {version}, at least {BINDGEN_LEAST} is needed"));
+            note = Some(format!(
+                "{path} is {version}, at least {BINDGEN_LEAST} is needed"
+            ));
         }
         self.rows.push(Row {
             what: "bindgen",
@@ -375,7 +391,10 @@ mod tests {
     fn versions_are_found_in_texts() {
         let find = |text| Version::find(text);
         assert_eq!(find("bindgen 0.72.1"), Some(Version(0, 72, 1)));
-        assert_eq!(find("Debian clang version 22.1.8 (1~deb12u1)\nTarget: x"), Some(Version(22, 1, 8)));
+        assert_eq!(
+            find("Debian clang version 22.1.8 (1~deb12u1)\nTarget: x"),
+            Some(Version(22, 1, 8))
+        );
         assert_eq!(find("rustc 1.96.0-nightly (abc)"), Some(Version(1, 96, 0)));
         assert_eq!(find("QEMU emulator version 7.2"), Some(Version(7, 2, 0)));
         assert_eq!(find("no number"), None);

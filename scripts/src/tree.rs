@@ -87,7 +87,10 @@ fn apply(cache: &Path, base: Base, path: PathBuf, patches: &[PathBuf], own: bool
         wanted.push_str(&sha256_of(text));
     }
     let wanted = sha256_of(wanted);
-    let name = path.file_name().context("a tree has a name")?.to_string_lossy();
+    let name = path
+        .file_name()
+        .context("a tree has a name")?
+        .to_string_lossy();
     let stamp = cache.join(format!("{name}.applied"));
     let git = Git::at(&path);
     let done = |commit: &str| stamped(&stamp, &format!("{wanted} {commit}\n"));
@@ -108,7 +111,10 @@ fn apply(cache: &Path, base: Base, path: PathBuf, patches: &[PathBuf], own: bool
     }
     git.run(&["clean", "--quiet", "-ffdx"])?;
     if !is_clean(&git) {
-        bail!("{} differs from its commit after a checkout", path.display());
+        bail!(
+            "{} differs from its commit after a checkout",
+            path.display()
+        );
     }
     write_atomic(&stamp, format!("{wanted} {commit}\n"))?;
     step.done();
@@ -116,13 +122,16 @@ fn apply(cache: &Path, base: Base, path: PathBuf, patches: &[PathBuf], own: bool
 }
 
 fn is_clean(git: &Git) -> bool {
-    git.read(&["status", "--porcelain"]).is_ok_and(|status| status.is_empty())
+    git.read(&["status", "--porcelain"])
+        .is_ok_and(|status| status.is_empty())
 }
 
 /// An interrupted git leaves its lock behind; the cache's own lock tells that none runs now.
 fn remove_locks(git: &Git) -> Result<()> {
     for name in ["index.lock", "HEAD.lock", "refs/heads/kevent.lock"] {
-        let path = git.folder().join(git.read(&["rev-parse", "--git-path", name])?);
+        let path = git
+            .folder()
+            .join(git.read(&["rev-parse", "--git-path", name])?);
         if path.exists() {
             fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
         }
@@ -134,7 +143,10 @@ fn remove_locks(git: &Git) -> Result<()> {
 pub fn patches(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(folder);
     let entries = entries.with_context(|| {
-        format!("cannot read {}; `cargo xtask series` makes it", folder.display())
+        format!(
+            "cannot read {}; `cargo xtask series` makes it",
+            folder.display()
+        )
     })?;
     let mut found = Vec::new();
     for entry in entries {
@@ -151,7 +163,14 @@ pub fn patches(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The existing files that the series changes.
 fn touched(tree: &Tree) -> Result<Vec<String>> {
     let Base { git, commit, .. } = &tree.base;
-    let range = ["diff-tree", "-r", "--name-only", "--diff-filter=M", commit, &tree.commit];
+    let range = [
+        "diff-tree",
+        "-r",
+        "--name-only",
+        "--diff-filter=M",
+        commit,
+        &tree.commit,
+    ];
     Ok(git.read(&range)?.lines().map(str::to_owned).collect())
 }
 
@@ -162,8 +181,13 @@ fn changes(pin: &Pin, base: &Base, touched: &[String]) -> String {
     }
     let mut text = format!("the series changes {} files of it\n", touched.len());
     for file in touched {
-        let mut known = pin.distribution_changes.iter().filter(|change| change.file == *file);
-        let what = known.next().map_or("no change known", |change| &change.what);
+        let mut known = pin
+            .distribution_changes
+            .iter()
+            .filter(|change| change.file == *file);
+        let what = known
+            .next()
+            .map_or("no change known", |change| &change.what);
         text.push_str(&format!("  {file}: {what}\n"));
     }
     text.push_str(&format!("({})\n", pin.how.trim()));
@@ -215,7 +239,10 @@ mod tests {
         let mut base = base_of(Git::at("/"), String::new());
         let touched = ["a".to_owned(), "b".to_owned()];
         let text = changes(&pin(), &base, &touched);
-        assert!(text.contains("  a: adds a line\n  b: no change known\n(read)"), "{text}");
+        assert!(
+            text.contains("  a: adds a line\n  b: no change known\n(read)"),
+            "{text}"
+        );
         base.distribution = false;
         assert_eq!(changes(&pin(), &base, &touched), "");
     }
@@ -239,7 +266,12 @@ mod tests {
             let base = base_of(git.clone(), commit.clone());
             apply(folder.path(), base, tree.clone(), patches, true).unwrap()
         };
-        let time = || fs::metadata(tree.join("other")).unwrap().modified().unwrap();
+        let time = || {
+            fs::metadata(tree.join("other"))
+                .unwrap()
+                .modified()
+                .unwrap()
+        };
         let before = time();
         let one = apply(std::slice::from_ref(&patch));
         assert_eq!(fs::read_to_string(tree.join("d/f")).unwrap(), "y\n");
@@ -265,7 +297,12 @@ mod tests {
     #[test]
     fn the_cover_letter_is_no_patch() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["0002-b.patch", "0000-cover-letter.patch", "0001-a.patch", "notes"] {
+        for name in [
+            "0002-b.patch",
+            "0000-cover-letter.patch",
+            "0001-a.patch",
+            "notes",
+        ] {
             fs::write(folder.path().join(name), "").unwrap();
         }
         let found = patches(folder.path()).unwrap();

@@ -7,7 +7,7 @@ pub use std::sync::Arc;
 /// The atomics below everything here.
 #[cfg(not(loom))]
 pub mod primitive {
-    pub use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+    pub use std::sync::atomic::{fence, AtomicU32, AtomicU64, Ordering};
 
     /// A cell, with the methods of loom's.
     #[derive(Debug, Default)]

@@ -31,7 +31,9 @@ pub fn facts(ctx: &Context) -> Result<Vec<String>> {
     }
     let own = table(ctx.arch);
     ensure!(
-        facts.iter().any(|fact| fact.starts_with(&format!("call {own} "))),
+        facts
+            .iter()
+            .any(|fact| fact.starts_with(&format!("call {own} "))),
         "no edit adds calls to {own}"
     );
     Ok(facts)
@@ -53,7 +55,11 @@ fn of_edits(text: &str) -> Result<Vec<String>> {
     let rows = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
     let rows = rows.filter(|words| words.first().is_some_and(|word| !word.starts_with('#')));
     rows.map(|words| {
-        ensure!(words.len() >= 4, "`{}` is no row of a table", words.join(" "));
+        ensure!(
+            words.len() >= 4,
+            "`{}` is no row of a table",
+            words.join(" ")
+        );
         Ok(format!("call {} {}", edits.file, words.join(" ")))
     })
     .collect()

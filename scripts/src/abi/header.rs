@@ -63,9 +63,17 @@ fn bindgen(ctx: &Context, header: &Path, include: &Path, target: &str) -> Result
     bindgen.env("LIBCLANG_PATH", &tools.llvm()?.lib);
     bindgen.env_remove("BINDGEN_EXTRA_CLANG_ARGS");
     bindgen.arg(header);
-    bindgen.args(["--allowlist-file", ".*/linux/kevent[.]h", "--allowlist-type", LAYOUT]);
+    bindgen.args([
+        "--allowlist-file",
+        ".*/linux/kevent[.]h",
+        "--allowlist-type",
+        LAYOUT,
+    ]);
     bindgen.args(["--no-prepend-enum-name", "--"]);
-    bindgen.arg(format!("--target={target}")).arg("-I").arg(include);
+    bindgen
+        .arg(format!("--target={target}"))
+        .arg("-I")
+        .arg(include);
     bindgen.args(["-idirafter", &format!("/usr/include/{multiarch}")]);
     stdout(&mut bindgen)
 }
@@ -77,7 +85,9 @@ fn ask_offsets(fields: &[Field]) -> String {
     for field in fields {
         let Field { of, name, .. } = field;
         let enumerator = field.enumerator();
-        text.push_str(&format!("\t{enumerator} = __builtin_offsetof(struct {of}, {name}),\n"));
+        text.push_str(&format!(
+            "\t{enumerator} = __builtin_offsetof(struct {of}, {name}),\n"
+        ));
     }
     text + "};\n"
 }
@@ -125,7 +135,9 @@ impl Bindings {
                 }
                 Item::Union(item) => {
                     let fields = Fields::Named(item.fields.clone());
-                    bindings.members.insert(item.ident.to_string(), members(&fields));
+                    bindings
+                        .members
+                        .insert(item.ident.to_string(), members(&fields));
                 }
                 _ => {}
             }
@@ -152,7 +164,8 @@ impl Bindings {
             let Lit::Str(name) = &name.lit else {
                 bail!("an assertion's name is no text");
             };
-            self.assertions.insert(name.value(), integer(&difference.right)?);
+            self.assertions
+                .insert(name.value(), integer(&difference.right)?);
         }
         Ok(())
     }
@@ -172,7 +185,10 @@ impl Bindings {
     }
 
     fn collect(&self, of: &str, inside: &str, fields: &mut Vec<Field>) -> Result<()> {
-        let members = self.members.get(inside).with_context(|| format!("no type {inside}"))?;
+        let members = self
+            .members
+            .get(inside)
+            .with_context(|| format!("no type {inside}"))?;
         for (name, kind) in members {
             let kind = show(kind)?;
             if name.starts_with(ANONYMOUS_FIELD) {
@@ -213,8 +229,12 @@ impl Bindings {
 }
 
 fn members(fields: &Fields) -> Vec<(String, Type)> {
-    let named = fields.iter().filter_map(|field| Some((field.ident.as_ref()?, &field.ty)));
-    named.map(|(name, kind)| (name.to_string(), kind.clone())).collect()
+    let named = fields
+        .iter()
+        .filter_map(|field| Some((field.ident.as_ref()?, &field.ty)));
+    named
+        .map(|(name, kind)| (name.to_string(), kind.clone()))
+        .collect()
 }
 
 /// An integer, with negative ones as the bits that they are.
@@ -323,7 +343,10 @@ mod tests {
             let after = facts_of(&HEADER.replace(from, to), ANSWER).unwrap();
             assert_ne!(before, after, "{from} -> {to}");
         }
-        let moved = ANSWER.replace("pair_param: kevent_layout = 16", "pair_param: kevent_layout = 24");
+        let moved = ANSWER.replace(
+            "pair_param: kevent_layout = 16",
+            "pair_param: kevent_layout = 24",
+        );
         assert_ne!(before, facts_of(HEADER, &moved).unwrap());
     }
 

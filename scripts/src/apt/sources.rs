@@ -24,11 +24,16 @@ impl Mirror {
         let known = stdout(&mut targets)?;
         // Before the first `apt-get update` nothing is known of a mirror but its entry.
         let configured = stdout(targets.arg("--no-release-info"))?;
-        let target = choose(&known, &codename, true).or_else(|| choose(&configured, &codename, false));
+        let target =
+            choose(&known, &codename, true).or_else(|| choose(&configured, &codename, false));
         let target = target.context("apt has no entry for this release of Debian")?;
         let signed_by = signed_by(&target.entry)?;
         let uri = target.uri;
-        Ok(Mirror { uri, codename, signed_by })
+        Ok(Mirror {
+            uri,
+            codename,
+            signed_by,
+        })
     }
 }
 
@@ -70,7 +75,9 @@ fn signed_by(entry: &str) -> Result<Option<String>> {
     };
     let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
     let number: usize = number.parse().with_context(|| format!("entry {entry}"))?;
-    let deb822 = Path::new(file).extension().is_some_and(|ending| ending == "sources");
+    let deb822 = Path::new(file)
+        .extension()
+        .is_some_and(|ending| ending == "sources");
     Ok(if deb822 {
         signed_by_stanza(&text, number)
     } else {
@@ -81,8 +88,10 @@ fn signed_by(entry: &str) -> Result<Option<String>> {
 /// `Signed-By:` of the stanza with this number. Keys that the entry itself holds are not taken.
 fn signed_by_stanza(text: &str, number: usize) -> Option<String> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
-    let stanzas = lines.split(|line| line.trim().is_empty()).filter(|stanza| !stanza.is_empty());
-    let stanza = stanzas.skip(number.checked_sub(1)?).next()?;
+    let mut stanzas = lines
+        .split(|line| line.trim().is_empty())
+        .filter(|stanza| !stanza.is_empty());
+    let stanza = stanzas.nth(number.checked_sub(1)?)?;
     stanza.iter().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         let value = value.trim();
@@ -96,7 +105,8 @@ fn signed_by_line(text: &str, number: usize) -> Option<String> {
     let (options, _) = line.split_once('[')?.1.split_once(']')?;
     options.split_whitespace().find_map(|option| {
         let (name, value) = option.split_once('=')?;
-        name.eq_ignore_ascii_case("signed-by").then(|| value.to_owned())
+        name.eq_ignore_ascii_case("signed-by")
+            .then(|| value.to_owned())
     })
 }
 
@@ -164,7 +174,10 @@ Sourcesentry: /e/b.sources:2
 
     #[test]
     fn codename_of_a_system() {
-        assert_eq!(codename("ID=debian\nVERSION_CODENAME=bookworm\n").unwrap(), "bookworm");
+        assert_eq!(
+            codename("ID=debian\nVERSION_CODENAME=bookworm\n").unwrap(),
+            "bookworm"
+        );
         assert_eq!(codename("VERSION_CODENAME=\"trixie\"\n").unwrap(), "trixie");
         assert_eq!(codename("ID=x\n"), None);
     }

@@ -45,7 +45,10 @@ impl Wanted {
 
     /// All of it as one fragment.
     pub fn text(&self) -> String {
-        let lines = self.symbols.iter().map(|(symbol, (value, _))| line(symbol, value));
+        let lines = self
+            .symbols
+            .iter()
+            .map(|(symbol, (value, _))| line(symbol, value));
         lines.collect()
     }
 
@@ -59,7 +62,11 @@ impl Wanted {
             if got != value {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
                 let (want, got) = (line(symbol, value), line(symbol, got));
-                lost.push_str(&format!("\n  {} ({name}): it is `{}`", want.trim(), got.trim()));
+                lost.push_str(&format!(
+                    "\n  {} ({name}): it is `{}`",
+                    want.trim(),
+                    got.trim()
+                ));
             }
         }
         if !lost.is_empty() {
@@ -104,18 +111,28 @@ mod tests {
     #[test]
     fn later_fragments_win() {
         let both = wanted(&[ONE, "CONFIG_B=y\n# CONFIG_A is not set\n"]);
-        assert_eq!(both.text(), "# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_N=\"x y\"\n");
+        assert_eq!(
+            both.text(),
+            "# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_N=\"x y\"\n"
+        );
     }
 
     #[test]
     fn every_line_must_survive() {
         let one = wanted(&[ONE]);
-        one.check("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_N=\"x y\"\n").unwrap();
+        one.check("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_N=\"x y\"\n")
+            .unwrap();
         one.check("CONFIG_A=y\nCONFIG_N=\"x y\"\n").unwrap();
         let fails = |result: &str| format!("{:#}", one.check(result).unwrap_err());
         let text = fails("CONFIG_B=y\nCONFIG_N=\"x y\"\n");
-        assert!(text.contains("CONFIG_A=y (kernel.config): it is `# CONFIG_A is not set`"), "{text}");
-        assert!(text.contains("# CONFIG_B is not set (kernel.config): it is `CONFIG_B=y`"), "{text}");
+        assert!(
+            text.contains("CONFIG_A=y (kernel.config): it is `# CONFIG_A is not set`"),
+            "{text}"
+        );
+        assert!(
+            text.contains("# CONFIG_B is not set (kernel.config): it is `CONFIG_B=y`"),
+            "{text}"
+        );
         assert!(!text.contains("CONFIG_N"), "{text}");
         assert!(fails("CONFIG_A=m\nCONFIG_N=\"x y\"\n").contains("it is `CONFIG_A=m`"));
     }
@@ -124,6 +141,9 @@ mod tests {
     fn other_lines_are_refused() {
         let mut wanted = Wanted::default();
         let error = wanted.add("CONFIG_A=y\nA=y\n", Path::new("f")).unwrap_err();
-        assert_eq!(error.to_string(), "f:2: `A=y` is neither a symbol nor a comment");
+        assert_eq!(
+            error.to_string(),
+            "f:2: `A=y` is neither a symbol nor a comment"
+        );
     }
 }

@@ -3,63 +3,84 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    pub syscalls: f64,
-    pub instructions: f64,
+struct Cost {
+    syscalls: f64,
+    instructions: f64,
 }
 
-/// What one event costs.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Measurement {
-    pub kevent: Cost,
-    pub epoll: Cost,
+/// The same work done by both.
+#[derive(Clone, Debug, PartialEq)]
+struct Case {
+    name: String,
+    kevent: Cost,
+    epoll: Cost,
 }
+
+/// What one event costs, in every case that was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measurement(Vec<Case>);
 
 impl Measurement {
-    /// Reads the lines `BENCH key=value ...`; others are for people.
+    /// Reads the lines `BENCH case=name key=value ...`; others are for people.
     pub fn parse<'a>(lines: impl IntoIterator<Item = &'a str>) -> Result<Measurement> {
-        let mut values = BTreeMap::new();
-        for line in lines {
-            let Some(words) = line.strip_prefix("BENCH ") else {
-                continue;
-            };
-            for word in words.split_whitespace() {
-                if let Some((key, value)) = word.split_once('=') {
-                    values.insert(key, value);
-                }
-            }
+        let lines = lines.into_iter();
+        let cases = lines.filter_map(|line| line.strip_prefix("BENCH "));
+        let cases = cases.map(case).collect::<Result<Vec<_>>>()?;
+        if cases.is_empty() {
+            bail!("the benchmark measured nothing");
         }
-        let value = |key: String| -> Result<f64> {
-            let text = values.get(key.as_str());
-            let text = text.with_context(|| format!("the benchmark did not tell {key}"))?;
-            let value = text.parse().ok().filter(|value: &f64| value.is_finite() && *value >= 0.0);
-            value.with_context(|| format!("{key}={text} is no count"))
-        };
-        let cost = |of: &str| -> Result<Cost> {
-            Ok(Cost {
-                syscalls: value(format!("{of}_syscalls"))?,
-                instructions: value(format!("{of}_instructions"))?,
-            })
-        };
-        Ok(Measurement {
-            kevent: cost("kevent")?,
-            epoll: cost("epoll")?,
+        Ok(Measurement(cases))
+    }
+}
+
+fn case(words: &str) -> Result<Case> {
+    let pairs = words
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='));
+    let values: BTreeMap<&str, &str> = pairs.collect();
+    let text = |key: &str| {
+        let value = values.get(key).copied();
+        value.with_context(|| format!("the benchmark did not tell {key}: {words}"))
+    };
+    let number = |key: String| -> Result<f64> {
+        let value: Option<f64> = text(&key)?.parse().ok();
+        let value = value.filter(|value| value.is_finite() && *value >= 0.0);
+        value.with_context(|| format!("{key} is no count: {words}"))
+    };
+    let cost = |of: &str| -> Result<Cost> {
+        Ok(Cost {
+            syscalls: number(format!("{of}_syscalls"))?,
+            instructions: number(format!("{of}_instructions"))?,
         })
+    };
+    Ok(Case {
+        name: text("case")?.to_owned(),
+        kevent: cost("kevent")?,
+        epoll: cost("epoll")?,
+    })
+}
+
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "system calls and instructions per event")?;
+        for Case {
+            name,
+            kevent,
+            epoll,
+        } in &self.0
+        {
+            write!(f, "; {name}: kevent {kevent}, epoll {epoll}")?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3} system calls, {:.0} instructions", self.syscalls, self.instructions)
-    }
-}
-
-impl fmt::Display for Measurement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "per event: kevent {}; epoll {}", self.kevent, self.epoll)
+        write!(f, "{:.2} and {:.0}", self.syscalls, self.instructions)
     }
 }
 
@@ -67,24 +88,29 @@ impl fmt::Display for Measurement {
 mod tests {
     use super::*;
 
+    const ONE: &str = "BENCH case=one events=64 kevent_syscalls=1.00 \
+                       kevent_instructions=1133.82 epoll_syscalls=2 epoll_instructions=1070.17";
+
     #[test]
-    fn one_line_or_many() {
-        let one = "BENCH kevent_syscalls=0.02 kevent_instructions=310 epoll_syscalls=2 epoll_instructions=1077.4 events=1";
-        let measured = Measurement::parse(["for people", one]).unwrap();
-        let line = "per event: kevent 0.020 system calls, 310 instructions; \
-                    epoll 2.000 system calls, 1077 instructions";
-        assert_eq!(measured.to_string(), line);
-        let words = one["BENCH ".len()..].split(' ').map(|word| format!("BENCH {word}"));
-        let many: Vec<String> = words.collect();
-        assert_eq!(Measurement::parse(many.iter().map(String::as_str)).unwrap(), measured);
+    fn every_case_is_told_in_one_line() {
+        let batch = ONE.replace("case=one", "case=batch");
+        let measured = Measurement::parse(["for people", ONE, &batch]).unwrap();
+        assert_eq!(
+            measured.to_string(),
+            "system calls and instructions per event; \
+             one: kevent 1.00 and 1134, epoll 2.00 and 1070; \
+             batch: kevent 1.00 and 1134, epoll 2.00 and 1070"
+        );
     }
 
     #[test]
     fn nothing_is_made_up() {
-        let parse = |line| Measurement::parse([line]).unwrap_err().to_string();
-        let line = "BENCH kevent_syscalls=0.02 kevent_instructions=310 epoll_syscalls=2";
-        assert!(parse(line).contains("epoll_instructions"));
-        assert!(parse("BENCH kevent_syscalls=NaN").contains("no count"));
-        assert!(parse("BENCH kevent_syscalls=-1").contains("no count"));
+        let refused = |line: &str| Measurement::parse([line]).unwrap_err().to_string();
+        assert!(refused("for people").contains("measured nothing"));
+        // A clock that does not count instructions is named otherwise.
+        assert!(refused(&ONE.replace("_instructions", "_ns")).contains("kevent_instructions"));
+        assert!(refused(&ONE.replace("case=one", "")).contains("case"));
+        assert!(refused(&ONE.replace("=1070.17", "=NaN")).contains("no count"));
+        assert!(refused(&ONE.replace("=2 ", "=-2 ")).contains("no count"));
     }
 }

@@ -93,7 +93,14 @@ pub fn qemu(
     qemu.args(["-machine", machine]);
     match (accel, boot.counted) {
         (_, true) => {
-            qemu.args(["-accel", "tcg", "-icount", "shift=0,sleep=off", "-cpu", "max"]);
+            qemu.args([
+                "-accel",
+                "tcg",
+                "-icount",
+                "shift=0,sleep=off",
+                "-cpu",
+                "max",
+            ]);
         }
         (Accel::Tcg, false) => {
             qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
@@ -108,7 +115,8 @@ pub fn qemu(
     qemu.arg("-kernel").arg(kernel);
     qemu.arg("-initrd").arg(initramfs);
     qemu.arg("-append").arg(format!(
-        "console={console} panic=-1 loglevel=7 {}",
+        "console={console} panic=-1 loglevel=7 kevent.icount={} {}",
+        u32::from(boot.counted),
         mode.options(boot.bench)
     ));
     qemu
@@ -117,7 +125,10 @@ pub fn qemu(
 /// Gives the guest a virtio port `kevent.<name>` that is file descriptor `fd` of QEMU.
 pub fn port(qemu: &mut Command, name: &str, fd: i32) {
     qemu.args(["-chardev", &format!("socket,id={name},fd={fd}")]);
-    qemu.args(["-device", &format!("virtserialport,chardev={name},name=kevent.{name}")]);
+    qemu.args([
+        "-device",
+        &format!("virtserialport,chardev={name},name=kevent.{name}"),
+    ]);
 }
 
 #[cfg(test)]
@@ -143,8 +154,12 @@ mod tests {
     fn counting_needs_one_processor_and_tcg() {
         for boot in BOOTS.iter().filter(|boot| boot.counted) {
             let line = line(boot, Accel::Kvm, TESTS);
-            assert!(line.contains("-accel tcg -icount shift=0,sleep=off"), "{line}");
+            assert!(
+                line.contains("-accel tcg -icount shift=0,sleep=off"),
+                "{line}"
+            );
             assert!(line.contains("-smp 1"), "{line}");
+            assert!(line.contains("kevent.icount=1"), "{line}");
         }
     }
 

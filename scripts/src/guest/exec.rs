@@ -19,7 +19,10 @@ pub fn add(initramfs: &mut Initramfs, words: &[String]) -> Result<()> {
         bail!("more than {WORDS} words");
     }
     let host = find(program)?;
-    let name = host.file_name().context("it has no name")?.to_string_lossy();
+    let name = host
+        .file_name()
+        .context("it has no name")?
+        .to_string_lossy();
     let guest = format!("/exec/{name}");
     with_libraries(initramfs, &guest, &host)?;
     let mut argv = guest.into_bytes();
@@ -51,7 +54,10 @@ fn find(program: &str) -> Result<PathBuf> {
 
 /// The dynamic linker and the libraries of `program`; none for a static one.
 fn libraries(program: &Path) -> Result<Vec<String>> {
-    let output = command("ldd").arg(program).output().context("cannot start ldd")?;
+    let output = command("ldd")
+        .arg(program)
+        .output()
+        .context("cannot start ldd")?;
     let text = String::from_utf8_lossy(&output.stdout);
     parse(&text).with_context(|| format!("{} cannot run", program.display()))
 }
@@ -81,7 +87,10 @@ mod tests {
         let ldd = "\tlinux-vdso.so.1 (0x00007ffd)\n\
                    \tlibc.so.6 => /lib/x86_64-linux-gnu/libc.so.6 (0x00007f1a)\n\
                    \t/lib64/ld-linux-x86-64.so.2 (0x00007f1b)\n";
-        let paths = ["/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"];
+        let paths = [
+            "/lib/x86_64-linux-gnu/libc.so.6",
+            "/lib64/ld-linux-x86-64.so.2",
+        ];
         assert_eq!(parse(ldd).unwrap(), paths);
     }
 
@@ -99,7 +108,12 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_named() {
-        assert!(find("/nonexistent/program").unwrap_err().to_string().contains("/nonexistent"));
+        assert!(
+            find("/nonexistent/program")
+                .unwrap_err()
+                .to_string()
+                .contains("/nonexistent")
+        );
         assert!(find("sh").unwrap().is_absolute());
     }
 }

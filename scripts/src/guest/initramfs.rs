@@ -68,7 +68,9 @@ impl Initramfs {
                 Content::Bytes(bytes) => bytes.clone(),
                 Content::Folder | Content::Device(..) => Vec::new(),
             };
-            let entry = Builder::new(path.trim_start_matches('/')).ino(inode).mode(0o755);
+            let entry = Builder::new(path.trim_start_matches('/'))
+                .ino(inode)
+                .mode(0o755);
             let entry = match content {
                 Content::Host(_) | Content::Bytes(_) => {
                     entry.set_mode_file_type(ModeFileType::Regular)
@@ -79,7 +81,8 @@ impl Initramfs {
                     .rdev_major(*major)
                     .rdev_minor(*minor),
             };
-            let size = u32::try_from(bytes.len()).with_context(|| format!("{path} is too large"))?;
+            let size =
+                u32::try_from(bytes.len()).with_context(|| format!("{path} is too large"))?;
             let mut writer = entry.write(&mut archive, size);
             writer.write_all(&bytes)?;
             writer.finish()?;
@@ -130,7 +133,10 @@ mod tests {
                 "lib/deep/file" => assert_eq!(content, "content"),
                 "dev/console" => {
                     assert_eq!(reader.entry().mode(), 0o020755);
-                    assert_eq!((reader.entry().rdev_major(), reader.entry().rdev_minor()), (5, 1));
+                    assert_eq!(
+                        (reader.entry().rdev_major(), reader.entry().rdev_minor()),
+                        (5, 1)
+                    );
                 }
                 _ => assert_eq!(content, ""),
             }

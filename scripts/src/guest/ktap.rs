@@ -78,7 +78,9 @@ impl Ktap {
     }
 
     fn at(&mut self, indent: usize) -> Option<&mut Level> {
-        self.levels.last_mut().filter(|level| level.indent == indent)
+        self.levels
+            .last_mut()
+            .filter(|level| level.indent == indent)
     }
 
     fn result(
@@ -92,7 +94,11 @@ impl Ktap {
         let mut all = Vec::new();
         let mut has_children = false;
         let mut child_failed = false;
-        while self.levels.last().is_some_and(|level| level.indent > indent) {
+        while self
+            .levels
+            .last()
+            .is_some_and(|level| level.indent > indent)
+        {
             let child = self.levels.pop().expect("seen above");
             has_children = true;
             child_failed |= child.failures > 0;
@@ -139,7 +145,9 @@ fn suite(level: &Level) -> String {
 }
 
 fn incomplete(level: &Level, name: &str) -> TestResult {
-    let planned = level.plan.map_or("no plan".to_owned(), |plan| format!("planned {plan}"));
+    let planned = level
+        .plan
+        .map_or("no plan".to_owned(), |plan| format!("planned {plan}"));
     let why = format!("{planned}, reported {}", level.results);
     TestResult::failure(&suite(level), name, why)
 }
@@ -197,7 +205,10 @@ mod tests {
             .iter()
             .map(|result| (result.suite.as_str(), result.name.as_str(), result.outcome))
             .collect();
-        assert_eq!(summary[0], ("kunit rust_kevent", "ring_memory", Outcome::Pass));
+        assert_eq!(
+            summary[0],
+            ("kunit rust_kevent", "ring_memory", Outcome::Pass)
+        );
         assert_eq!(summary[1], ("kunit rust_kevent", "limits", Outcome::Fail));
         assert_eq!(summary[2], ("kunit rust_kevent", "later", Outcome::Skip));
         assert_eq!(all[0].time, Some(Duration::from_millis(10)));
@@ -207,7 +218,10 @@ mod tests {
     #[test]
     fn more_results_than_planned_fail() {
         let last = play(GOOD).pop().unwrap();
-        assert_eq!((last.suite.as_str(), last.outcome), ("kunit", Outcome::Fail));
+        assert_eq!(
+            (last.suite.as_str(), last.outcome),
+            ("kunit", Outcome::Fail)
+        );
         let without = GOOD.replace("[    0.600000] ok 9 unrelated\n", "");
         assert_eq!(play(&without).len(), 3);
     }
@@ -218,7 +232,11 @@ mod tests {
         let all = play(&cut.join("\n"));
         assert_eq!(all[0].outcome, Outcome::Pass);
         assert_eq!(all.len(), 3, "the suite and the whole: {all:?}");
-        assert!(all[1..].iter().all(|result| result.outcome == Outcome::Fail));
+        assert!(
+            all[1..]
+                .iter()
+                .all(|result| result.outcome == Outcome::Fail)
+        );
     }
 
     #[test]

@@ -16,7 +16,6 @@ mod suite;
 pub mod table;
 mod tap;
 
-
 /// The selftest that measures.
 pub const BENCH: &str = "bench";
 

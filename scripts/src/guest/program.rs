@@ -136,7 +136,10 @@ impl Program {
         } else if plan == 0 {
             Some("not one test".to_owned())
         } else if !lost.is_empty() {
-            Some(format!("planned {plan}, never reported: {}", lost.join(" ")))
+            Some(format!(
+                "planned {plan}, never reported: {}",
+                lost.join(" ")
+            ))
         } else if self.seen.len() > plan {
             Some(format!("planned {plan}, reported {}", self.seen.len()))
         } else {
@@ -157,7 +160,11 @@ impl Program {
             Some((first, others)) => {
                 let mut all = vec![failure(&format!("test {first}"), log)];
                 let name = |number| format!("test {number}");
-                all.extend(others.iter().map(|number| failure(&name(number), Vec::new())));
+                all.extend(
+                    others
+                        .iter()
+                        .map(|number| failure(&name(number), Vec::new())),
+                );
                 all
             }
         }
@@ -187,7 +194,10 @@ mod tests {
     }
 
     fn outcomes(lines: &[&str], how: Option<Ending>) -> Vec<Outcome> {
-        play(lines, how).iter().map(|result| result.outcome).collect()
+        play(lines, how)
+            .iter()
+            .map(|result| result.outcome)
+            .collect()
     }
 
     use Ending::{Exit, Signal, Timeout};
@@ -195,7 +205,13 @@ mod tests {
 
     #[test]
     fn a_good_run() {
-        let lines = ["TAP version 13", "1..2", "# RUN a ...", "ok 1 a", "ok 2 b # SKIP no"];
+        let lines = [
+            "TAP version 13",
+            "1..2",
+            "# RUN a ...",
+            "ok 1 a",
+            "ok 2 b # SKIP no",
+        ];
         let all = play(&lines, Some(Exit(0)));
         assert_eq!(all[0].outcome, Pass);
         assert_eq!(all[0].name, "a");
@@ -207,15 +223,30 @@ mod tests {
 
     #[test]
     fn failures_are_counted_once() {
-        assert_eq!(outcomes(&["1..2", "ok 1 a", "not ok 2 b"], Some(Exit(1))), [Pass, Fail]);
+        assert_eq!(
+            outcomes(&["1..2", "ok 1 a", "not ok 2 b"], Some(Exit(1))),
+            [Pass, Fail]
+        );
     }
 
     #[test]
     fn an_early_end_is_a_failure() {
-        assert_eq!(outcomes(&["1..3", "ok 1 a"], Some(Exit(0))), [Pass, Fail, Fail]);
-        assert_eq!(outcomes(&["1..2", "ok 1 a"], Some(Signal(11))), [Pass, Fail]);
-        assert_eq!(outcomes(&["1..2", "ok 1 a"], Some(Timeout(9))), [Pass, Fail]);
-        assert_eq!(outcomes(&["1..1", "ok 1 a"], Some(Signal(11))), [Pass, Fail]);
+        assert_eq!(
+            outcomes(&["1..3", "ok 1 a"], Some(Exit(0))),
+            [Pass, Fail, Fail]
+        );
+        assert_eq!(
+            outcomes(&["1..2", "ok 1 a"], Some(Signal(11))),
+            [Pass, Fail]
+        );
+        assert_eq!(
+            outcomes(&["1..2", "ok 1 a"], Some(Timeout(9))),
+            [Pass, Fail]
+        );
+        assert_eq!(
+            outcomes(&["1..1", "ok 1 a"], Some(Signal(11))),
+            [Pass, Fail]
+        );
         assert_eq!(outcomes(&["1..1", "ok 1 a"], None), [Pass, Fail]);
         assert_eq!(outcomes(&[], None), [Fail]);
     }
@@ -223,15 +254,27 @@ mod tests {
     #[test]
     fn an_exit_code_that_does_not_fit_is_a_failure() {
         assert_eq!(outcomes(&["1..1", "ok 1 a"], Some(Exit(1))), [Pass, Fail]);
-        assert_eq!(outcomes(&["1..1", "ok 1 a"], Some(Exit(EXIT_SKIP))), [Pass, Fail]);
-        assert_eq!(outcomes(&["1..1", "not ok 1 a"], Some(Exit(3))), [Fail, Fail]);
+        assert_eq!(
+            outcomes(&["1..1", "ok 1 a"], Some(Exit(EXIT_SKIP))),
+            [Pass, Fail]
+        );
+        assert_eq!(
+            outcomes(&["1..1", "not ok 1 a"], Some(Exit(3))),
+            [Fail, Fail]
+        );
     }
 
     #[test]
     fn more_or_less_than_planned_is_a_failure() {
         assert_eq!(outcomes(&["ok 1 a"], Some(Exit(0))), [Pass, Fail]);
-        assert_eq!(outcomes(&["1..1", "ok 1 a", "ok 2 b"], Some(Exit(0))), [Pass, Pass, Fail]);
-        assert_eq!(outcomes(&["1..2", "ok 1 a", "ok 1 a"], Some(Exit(0))), [Pass, Fail, Fail]);
+        assert_eq!(
+            outcomes(&["1..1", "ok 1 a", "ok 2 b"], Some(Exit(0))),
+            [Pass, Pass, Fail]
+        );
+        assert_eq!(
+            outcomes(&["1..2", "ok 1 a", "ok 1 a"], Some(Exit(0))),
+            [Pass, Fail, Fail]
+        );
         assert_eq!(outcomes(&["1..0"], Some(Exit(0))), [Fail]);
     }
 

@@ -41,7 +41,14 @@ impl Compiler<'_> {
     pub fn init(&self, out: &Path) -> Result<PathBuf> {
         let init = out.join("init");
         let mut gcc = command(self.gcc);
-        gcc.args(["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]);
+        gcc.args([
+            "-std=gnu11",
+            "-O2",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-static",
+        ]);
         gcc.arg("-o").arg(&init).arg(self.repo.join("qemu/init.c"));
         check(&mut gcc).context("init of the guest")?;
         Ok(init)
@@ -64,9 +71,17 @@ impl Compiler<'_> {
         }
         let step = Step::start("Compiling the selftests");
         in_parallel(&programs, |done, (source, program)| {
-            step.update(&format!("{} of {}: {}", done + 1, programs.len(), program.name));
+            step.update(&format!(
+                "{} of {}: {}",
+                done + 1,
+                programs.len(),
+                program.name
+            ));
             let mut gcc = self.c(self.gcc, "gnu11");
-            gcc.args(["-O2", "-static", "-pthread", "-o"]).arg(&program.path).arg(source);
+            gcc.arg("-D_GNU_SOURCE=");
+            gcc.args(["-O2", "-static", "-pthread", "-o"])
+                .arg(&program.path)
+                .arg(source);
             check(&mut gcc).with_context(|| format!("selftest {}", program.name))
         })?;
         step.done_with(&format!("{} programs", programs.len()));
@@ -88,7 +103,9 @@ impl Compiler<'_> {
             if only.is_some_and(|only| !only.matches(&name)) {
                 continue;
             }
-            let cxx = source.extension().is_some_and(|extension| extension == "cc");
+            let cxx = source
+                .extension()
+                .is_some_and(|extension| extension == "cc");
             let (compilers, standards) = match cxx {
                 true => (vec![self.clang], ["c++11", "c++20"]),
                 false => (vec![self.gcc, self.clang], ["gnu99", "c11"]),
@@ -97,7 +114,8 @@ impl Compiler<'_> {
                 for standard in standards {
                     for order in ["", "-DKEVENT_FIRST"] {
                         let mut cc = self.c(compiler, standard);
-                        cc.args(["-Werror", "-fsyntax-only"]).args((!order.is_empty()).then_some(order));
+                        cc.args(["-Werror", "-fsyntax-only"])
+                            .args((!order.is_empty()).then_some(order));
                         let language = if cxx { "c++" } else { "c" };
                         cc.args(["-x", language]).arg(&source);
                         let title = format!("{} {standard} {order}", stem(compiler));
@@ -111,7 +129,7 @@ impl Compiler<'_> {
 
     fn c(&self, compiler: &Path, standard: &str) -> Command {
         let mut cc = command(compiler);
-        cc.args([&format!("-std={standard}"), "-Wall", "-D_GNU_SOURCE="]);
+        cc.args([&format!("-std={standard}"), "-Wall"]);
         cc.arg("-I").arg(self.repo.join("selftests"));
         cc.arg("-I").arg(self.tree.join("tools/testing/selftests"));
         cc.arg("-I").arg(self.repo.join("linux/include/uapi"));
@@ -122,7 +140,9 @@ impl Compiler<'_> {
     fn listed(&self) -> Result<Vec<String>> {
         let path = self.repo.join("selftests/Makefile");
         let text = fs::read_to_string(&path);
-        Ok(listed(&text.with_context(|| format!("cannot read {}", path.display()))?))
+        Ok(listed(&text.with_context(|| {
+            format!("cannot read {}", path.display())
+        })?))
     }
 
     fn sources(&self) -> Result<Vec<PathBuf>> {
@@ -168,7 +188,10 @@ fn result(suite: &str, name: &str, compiled: Result<()>) -> TestResult {
 }
 
 fn stem(path: &Path) -> String {
-    path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    path.file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// Does `work` for each item on all processors, and gives the first error.
@@ -192,7 +215,9 @@ fn in_parallel<T: Sync>(items: &[T], work: impl Fn(usize, &T) -> Result<()> + Sy
             });
         }
     });
-    let errors = errors.into_inner().map_err(|_| anyhow!("a worker panicked"))?;
+    let errors = errors
+        .into_inner()
+        .map_err(|_| anyhow!("a worker panicked"))?;
     errors.into_iter().next().map_or(Ok(()), Err)
 }
 

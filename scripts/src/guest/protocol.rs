@@ -96,7 +96,10 @@ mod tests {
             text: "",
         };
         assert_eq!(Message::parse("E ring 9 "), Some(empty));
-        assert_eq!(Message::parse("B BENCH a=1"), Some(Message::Bench("BENCH a=1")));
+        assert_eq!(
+            Message::parse("B BENCH a=1"),
+            Some(Message::Bench("BENCH a=1"))
+        );
         assert_eq!(Message::parse("END"), Some(Message::End));
         for (line, how) in [
             ("X ring exit=4 us=7", Ending::Exit(4)),
@@ -104,13 +107,29 @@ mod tests {
             ("X ring timeout=300 us=7", Ending::Timeout(300)),
         ] {
             let program = "ring";
-            assert_eq!(Message::parse(line), Some(Message::Ended { program, how, us: 7 }));
+            assert_eq!(
+                Message::parse(line),
+                Some(Message::Ended {
+                    program,
+                    how,
+                    us: 7
+                })
+            );
         }
     }
 
     #[test]
     fn broken_lines_are_not_guessed() {
-        for line in ["", "T", "T ring", "T ring x ok 1", "X ring", "X ring exit=x us=1", "Q a", "EN"] {
+        for line in [
+            "",
+            "T",
+            "T ring",
+            "T ring x ok 1",
+            "X ring",
+            "X ring exit=x us=1",
+            "Q a",
+            "EN",
+        ] {
             assert_eq!(Message::parse(line), None, "{line}");
         }
     }

@@ -102,7 +102,11 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
         let report = follow(boot, qemu, limits, suite)?;
         let console = ctx.cache.join("log").join(format!("console-{}", boot.name));
         write_atomic(&console, report.console.join("\n") + "\n")?;
-        if report.results.iter().any(|result| result.outcome == Outcome::Fail) {
+        if report
+            .results
+            .iter()
+            .any(|result| result.outcome == Outcome::Fail)
+        {
             println!("the console of this boot is in {}", console.display());
         }
         reports.push((boot, report));
@@ -132,7 +136,9 @@ pub fn add(initramfs: &mut Initramfs, programs: &[Program]) {
 }
 
 fn names(programs: &[Program], wanted: impl Fn(&Program) -> bool) -> Vec<String> {
-    let tests = programs.iter().filter(|program| program.name != super::BENCH);
+    let tests = programs
+        .iter()
+        .filter(|program| program.name != super::BENCH);
     let tests = tests.filter(|program| wanted(program));
     tests.map(|program| program.name.clone()).collect()
 }
@@ -143,7 +149,9 @@ fn time_limit(repo: &Path) -> Result<Duration> {
     let text = fs::read_to_string(&path);
     let text = text.with_context(|| format!("cannot read {}", path.display()))?;
     let limit = text.lines().find_map(|line| line.strip_prefix("timeout="));
-    let limit = limit.and_then(|limit| limit.trim().parse().ok()).filter(|limit| *limit > 0);
+    let limit = limit
+        .and_then(|limit| limit.trim().parse().ok())
+        .filter(|limit| *limit > 0);
     let limit = limit.with_context(|| format!("no timeout= in {}", path.display()))?;
     Ok(Duration::from_secs(limit))
 }
@@ -158,7 +166,11 @@ fn check_config(repo: &Path, config: &Path) -> Result<()> {
     let lacks = |line: &&str| line.starts_with("CONFIG_") && !there.lines().any(|l| l == *line);
     let missing: Vec<&str> = wanted.lines().filter(lacks).collect();
     if !missing.is_empty() {
-        bail!("the kernel lacks what {} asks for: {}", path.display(), missing.join(" "));
+        bail!(
+            "the kernel lacks what {} asks for: {}",
+            path.display(),
+            missing.join(" ")
+        );
     }
     Ok(())
 }
@@ -181,7 +193,15 @@ pub fn qemu(
 ) -> Result<Command> {
     let tools = ctx.tools();
     let (program, accel) = (tools.qemu()?, kernel.accel);
-    Ok(boot::qemu(program, ctx.arch, boot, accel, mode, &kernel.image, archive))
+    Ok(boot::qemu(
+        program,
+        ctx.arch,
+        boot,
+        accel,
+        mode,
+        &kernel.image,
+        archive,
+    ))
 }
 
 fn follow(boot: &Boot, qemu: Command, limits: Limits, mut suite: Suite<'_>) -> Result<Report> {
@@ -202,12 +222,16 @@ fn follow(boot: &Boot, qemu: Command, limits: Limits, mut suite: Suite<'_>) -> R
                 Next::Go
             }
         };
-        suite.results()[shown..].iter().for_each(|result| show(boot.name, result));
+        suite.results()[shown..]
+            .iter()
+            .for_each(|result| show(boot.name, result));
         shown = suite.results().len();
         next
     })?;
     let report = suite.end(how);
-    report.results[shown..].iter().for_each(|result| show(boot.name, result));
+    report.results[shown..]
+        .iter()
+        .for_each(|result| show(boot.name, result));
     let tally = Tally::of(&report.results);
     println!("{}: {tally} [{}]", boot.title, seconds(start.elapsed()));
     Ok(report)
@@ -222,9 +246,15 @@ fn show(place: &str, result: &TestResult) {
         ..
     } = result;
     let time = result.time.map(|time| format!("  ({})", table::time(time)));
-    println!("{place:8} {outcome:4} {suite} {name}{}", time.unwrap_or_default());
+    println!(
+        "{place:8} {outcome:4} {suite} {name}{}",
+        time.unwrap_or_default()
+    );
     if *outcome != Outcome::Pass {
-        result.log.iter().for_each(|line| println!("         | {line}"));
+        result
+            .log
+            .iter()
+            .for_each(|line| println!("         | {line}"));
     }
 }
 
@@ -244,17 +274,25 @@ fn summarize(headers: &[TestResult], reports: &[(&Boot, Report)]) -> Summary {
     let mut tally = Tally::default();
     for Column { title, results } in &columns {
         tally += Tally::of(*results);
-        for result in results.iter().filter(|result| result.outcome == Outcome::Fail) {
+        for result in results
+            .iter()
+            .filter(|result| result.outcome == Outcome::Fail)
+        {
             println!("\nFAIL {} {} ({title})", result.suite, result.name);
             let log = result.log.iter().take(FAILURE_LINES);
             log.for_each(|line| println!("  {line}"));
             if result.log.len() > FAILURE_LINES {
-                println!("  ... and {} lines more above", result.log.len() - FAILURE_LINES);
+                println!(
+                    "  ... and {} lines more above",
+                    result.log.len() - FAILURE_LINES
+                );
             }
         }
     }
     println!();
-    let measured = reports.iter().find_map(|(_, report)| report.measured);
+    let measured = reports
+        .iter()
+        .find_map(|(_, report)| report.measured.clone());
     Summary { tally, measured }
 }
 
@@ -288,7 +326,10 @@ mod tests {
     #[test]
     fn a_missing_option_is_named() {
         let folder = tempfile::tempdir().unwrap();
-        let (wanted, there) = (folder.path().join("selftests/config"), folder.path().join("there"));
+        let (wanted, there) = (
+            folder.path().join("selftests/config"),
+            folder.path().join("there"),
+        );
         fs::create_dir(wanted.parent().unwrap()).unwrap();
         fs::write(&wanted, "# why\nCONFIG_A=y\nCONFIG_B=y\n").unwrap();
         fs::write(&there, "CONFIG_A=y\nCONFIG_B=y\n").unwrap();

@@ -97,10 +97,15 @@ pub fn follow(
             child_fd,
         });
     }
-    qemu.fd_mappings(theirs).expect("every descriptor has its own number");
-    qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    qemu.fd_mappings(theirs)
+        .expect("every descriptor has its own number");
+    qemu.stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let shown = crate::command::show(&qemu);
-    let child = qemu.spawn().with_context(|| format!("cannot start `{shown}`"))?;
+    let child = qemu
+        .spawn()
+        .with_context(|| format!("cannot start `{shown}`"))?;
     let mut machine = Machine(child);
     drop(qemu); // and with it our copies of the guest's ends
 
@@ -207,7 +212,10 @@ mod tests {
         let script = "printf 'boot\\r\\nlast'; echo END >&10; echo bad >&2";
         let (end, all) = play(script, limits(LONG, LONG));
         assert_eq!(end, End::Off);
-        assert_eq!(all, ["console boot", "console last", "qemu bad", "report END"]);
+        assert_eq!(
+            all,
+            ["console boot", "console last", "qemu bad", "report END"]
+        );
     }
 
     #[test]

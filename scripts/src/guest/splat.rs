@@ -60,7 +60,10 @@ impl Patterns {
         };
         for (number, pattern, line) in &samples {
             if !patterns.reports.matches(line).matched(*pattern) {
-                bail!("line {number}: `{}` does not match its sample", reports[*pattern]);
+                bail!(
+                    "line {number}: `{}` does not match its sample",
+                    reports[*pattern]
+                );
             }
         }
         for (number, line) in &clean {

@@ -41,8 +41,15 @@ pub fn table(columns: &[Column<'_>]) -> Table {
     for (name, cells) in rows {
         let mut row = vec![name];
         for cell in cells {
-            row.push(cell.map(|result| result.outcome.to_string()).unwrap_or_default());
-            row.push(cell.and_then(|result| result.time).map(time).unwrap_or_default());
+            row.push(
+                cell.map(|result| result.outcome.to_string())
+                    .unwrap_or_default(),
+            );
+            row.push(
+                cell.and_then(|result| result.time)
+                    .map(time)
+                    .unwrap_or_default(),
+            );
         }
         table.add_row(row);
     }
@@ -93,7 +100,10 @@ mod tests {
         ])
         .to_string();
         let words = |name: &str| -> Vec<String> {
-            let line = text.lines().find(|line| line.contains(&format!("ring {name}"))).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.contains(&format!("ring {name}")))
+                .unwrap();
             let line = line.trim_matches('│');
             line.split_whitespace().skip(2).map(str::to_owned).collect()
         };

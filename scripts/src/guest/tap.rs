@@ -82,10 +82,22 @@ mod tests {
     fn results_of_every_kind() {
         assert_eq!(outcome_of("ok 1 ring.take"), Some(Outcome::Pass));
         assert_eq!(outcome_of("not ok 1 ring.take"), Some(Outcome::Fail));
-        assert_eq!(outcome_of("ok 1 ring.take # SKIP no cgroup"), Some(Outcome::Skip));
-        assert_eq!(outcome_of("not ok 1 ring.take # SKIP no cgroup"), Some(Outcome::Fail));
-        assert_eq!(outcome_of("ok 1 ring.take # XFAIL later"), Some(Outcome::Fail));
-        assert_eq!(outcome_of("not ok 1 ring.take # TODO later"), Some(Outcome::Fail));
+        assert_eq!(
+            outcome_of("ok 1 ring.take # SKIP no cgroup"),
+            Some(Outcome::Skip)
+        );
+        assert_eq!(
+            outcome_of("not ok 1 ring.take # SKIP no cgroup"),
+            Some(Outcome::Fail)
+        );
+        assert_eq!(
+            outcome_of("ok 1 ring.take # XFAIL later"),
+            Some(Outcome::Fail)
+        );
+        assert_eq!(
+            outcome_of("not ok 1 ring.take # TODO later"),
+            Some(Outcome::Fail)
+        );
         assert_eq!(outcome_of("okay 1"), None);
         assert_eq!(outcome_of("ok then"), None);
         assert_eq!(outcome_of("# ok 1 ring.take"), None);

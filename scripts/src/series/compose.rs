@@ -77,7 +77,10 @@ impl Composer<'_> {
         for edits in &self.edits {
             for edit in &edits.edit {
                 let (file, patch) = (edits.file.as_str(), edit.patch.as_str());
-                ensure!(ids.contains(patch), "an edit of {file} is for the unknown patch {patch}");
+                ensure!(
+                    ids.contains(patch),
+                    "an edit of {file} is for the unknown patch {patch}"
+                );
                 made.insert((patch, file));
             }
         }
@@ -88,16 +91,30 @@ impl Composer<'_> {
             }
             for grow in &patch.grow {
                 let known = self.manifest.growing.contains(&grow.file);
-                ensure!(known, "patch {}: {} is not listed as growing", patch.id, grow.file);
+                ensure!(
+                    known,
+                    "patch {}: {} is not listed as growing",
+                    patch.id,
+                    grow.file
+                );
             }
         }
         for file in &self.manifest.growing {
-            ensure!(self.sources.contains_key(file), "growing: there is no file {file}");
+            ensure!(
+                self.sources.contains_key(file),
+                "growing: there is no file {file}"
+            );
         }
-        let maintainers: Vec<_> = listed.iter().filter(|(_, file)| *file == MAINTAINERS).collect();
+        let maintainers: Vec<_> = listed
+            .iter()
+            .filter(|(_, file)| *file == MAINTAINERS)
+            .collect();
         let wanted = usize::from(self.fragment.is_some());
         if maintainers.len() != wanted {
-            bail!("{} patches edit MAINTAINERS, {wanted} must", maintainers.len());
+            bail!(
+                "{} patches edit MAINTAINERS, {wanted} must",
+                maintainers.len()
+            );
         }
         listed.retain(|(_, file)| *file != MAINTAINERS);
         if let Some((patch, file)) = made.difference(&listed).next() {
@@ -115,13 +132,23 @@ impl Composer<'_> {
         for name in &self.claims[index] {
             let path = kernel_path(name)?;
             let there = self.git.read(&["ls-tree", self.base, "--", &path])?;
-            ensure!(there.is_empty(), "{name}: Linux has {path} already; edit it in {EDITS}");
+            ensure!(
+                there.is_empty(),
+                "{name}: Linux has {path} already; edit it in {EDITS}"
+            );
             files.insert(path, self.source(name, index)?);
         }
         let grown: BTreeSet<&String> = patch.grow.iter().map(|grow| &grow.file).collect();
         for name in grown {
-            let before = self.claims[..index].iter().flatten().any(|file| file == name);
-            ensure!(before, "patch {}: {name} grows before it is there", patch.id);
+            let before = self.claims[..index]
+                .iter()
+                .flatten()
+                .any(|file| file == name);
+            ensure!(
+                before,
+                "patch {}: {name} grows before it is there",
+                patch.id
+            );
             files.insert(kernel_path(name)?, self.source(name, index)?);
         }
         for file in &patch.edits {
@@ -135,7 +162,13 @@ impl Composer<'_> {
             let text = self.edit(file, patch, text)?;
             self.edited.insert(file.clone(), text.clone());
             let executable = self.is_executable(file)?;
-            files.insert(file.clone(), Source { content: text.into_bytes(), executable });
+            files.insert(
+                file.clone(),
+                Source {
+                    content: text.into_bytes(),
+                    executable,
+                },
+            );
         }
         ensure!(!files.is_empty(), "patch {} changes nothing", patch.id);
         Ok(files)
@@ -153,7 +186,10 @@ impl Composer<'_> {
 
     fn edit(&self, file: &str, patch: &Patch, mut text: String) -> Result<String> {
         if file == MAINTAINERS {
-            let fragment = self.fragment.as_deref().context("no MAINTAINERS.fragment")?;
+            let fragment = self
+                .fragment
+                .as_deref()
+                .context("no MAINTAINERS.fragment")?;
             return edits::maintainers(&text, fragment);
         }
         let edits = self.edits.iter().filter(|edits| edits.file == file);
@@ -175,7 +211,10 @@ fn check_message(message: &str) -> Result<()> {
     let mut lines = message.lines();
     let subject = lines.next().unwrap_or_default();
     ensure!(!subject.trim().is_empty(), "the first line is the subject");
-    ensure!(lines.next().is_none_or(str::is_empty), "the second line must be empty");
+    ensure!(
+        lines.next().is_none_or(str::is_empty),
+        "the second line must be empty"
+    );
     ensure!(message.ends_with('\n'), "it does not end with a newline");
     // A sign-off is a person's statement; `--signoff` makes it.
     ensure!(!message.contains("Signed-off-by:"), "it has a sign-off");
@@ -199,8 +238,15 @@ pub fn import(git: &Git, base: &str, series: &[Commit]) -> Result<Vec<String>> {
         }
         for (path, source) in &commit.files {
             let plain = |c: char| c.is_ascii_graphic() && c != '"' && c != '\\';
-            ensure!(path.chars().all(plain), "the name of {path} has an unusual character");
-            let mode = if source.executable { "100755" } else { "100644" };
+            ensure!(
+                path.chars().all(plain),
+                "the name of {path} has an unusual character"
+            );
+            let mode = if source.executable {
+                "100755"
+            } else {
+                "100644"
+            };
             stream.extend(format!("M {mode} inline {path}\n").into_bytes());
             data(&mut stream, &source.content);
         }
@@ -234,6 +280,9 @@ mod tests {
 
     #[test]
     fn a_signature_ends_the_message() {
-        assert_eq!(sign("s\n\nt\n", "A <a@b>"), "s\n\nt\n\nSigned-off-by: A <a@b>\n");
+        assert_eq!(
+            sign("s\n\nt\n", "A <a@b>"),
+            "s\n\nt\n\nSigned-off-by: A <a@b>\n"
+        );
     }
 }

@@ -56,8 +56,16 @@ pub fn format(git: &Git, base: &str, tip: &str) -> Result<Patches> {
 
 /// The cover letter: the text's first line is its subject. The list of patches, the statistics
 /// and the base follow.
-pub fn cover(git: &Git, base: &str, commits: &[String], base_name: &str, text: &str) -> Result<String> {
-    let (subject, body) = text.split_once('\n').context("the cover letter has one line")?;
+pub fn cover(
+    git: &Git,
+    base: &str,
+    commits: &[String],
+    base_name: &str,
+    text: &str,
+) -> Result<String> {
+    let (subject, body) = text
+        .split_once('\n')
+        .context("the cover letter has one line")?;
     let tip = commits.last().context("the series is empty")?;
     let first = commits.first().context("the series is empty")?;
     let head = git.read(&["log", "-1", "--format=From: %an <%ae>%nDate: %aD", first])?;

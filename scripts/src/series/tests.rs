@@ -49,7 +49,10 @@ impl Fixture {
             &folder.path().join("linux"),
             &[
                 ("fs/Makefile", "obj-y += a.o\nobj-y += z.o\n"),
-                ("MAINTAINERS", "\nMaintainers List\n---\n\nA\nM:\ta\n\nTHE REST\nM:\tz\n"),
+                (
+                    "MAINTAINERS",
+                    "\nMaintainers List\n---\n\nA\nM:\ta\n\nTHE REST\nM:\tz\n",
+                ),
                 (".gitattributes", "*.rs diff=rust\n"),
             ],
         );
@@ -65,7 +68,10 @@ impl Fixture {
         for (name, text) in [
             ("scripts/series/manifest.toml", MANIFEST),
             ("scripts/series/cover.txt", "Add kevent\n\nWhy.\n"),
-            ("scripts/series/messages/core.txt", "fs: add kevent\n\nText.\n"),
+            (
+                "scripts/series/messages/core.txt",
+                "fs: add kevent\n\nText.\n",
+            ),
             ("scripts/series/messages/ring.txt", "kevent: add the ring\n"),
             ("linux/edits/makefile.toml", EDITS),
             ("linux/fs/kevent.c", "int k;\n"),
@@ -105,7 +111,12 @@ impl Fixture {
     }
 
     fn check(&self) -> Result<()> {
-        compare(&self.make()?, &self.repo().join("patches"), &self.cache(), &self.base)
+        compare(
+            &self.make()?,
+            &self.repo().join("patches"),
+            &self.cache(),
+            &self.base,
+        )
     }
 
     fn fails(&self) -> String {
@@ -122,19 +133,39 @@ fn the_series_is_made_and_checked() {
     let there = read(&fixture.repo().join("patches")).unwrap();
     let names: Vec<&str> = there.keys().map(String::as_str).collect();
     let ring = "0002-kevent-add-the-ring.patch";
-    assert_eq!(names, ["0000-cover-letter.patch", "0001-fs-add-kevent.patch", ring]);
+    assert_eq!(
+        names,
+        ["0000-cover-letter.patch", "0001-fs-add-kevent.patch", ring]
+    );
     let text = |name: &str| String::from_utf8(there[name].clone()).unwrap();
     let core = text("0001-fs-add-kevent.patch");
-    assert!(core.contains("From: The project <p@localhost>\nDate: Thu, 1 Jan 2026 00:00:00 +0000\n"));
-    assert!(core.contains("Subject: [PATCH 1/2] fs: add kevent\n\nText.\n---\n"), "{core}");
-    assert!(core.contains("+pub mod core;\n") && !core.contains("pub mod ring"), "{core}");
+    assert!(
+        core.contains("From: The project <p@localhost>\nDate: Thu, 1 Jan 2026 00:00:00 +0000\n")
+    );
+    assert!(
+        core.contains("Subject: [PATCH 1/2] fs: add kevent\n\nText.\n---\n"),
+        "{core}"
+    );
+    assert!(
+        core.contains("+pub mod core;\n") && !core.contains("pub mod ring"),
+        "{core}"
+    );
     assert!(core.contains("+++ b/MAINTAINERS\n"), "{core}");
     let ring = text(ring);
     assert!(ring.contains(" pub mod core;\n+pub mod ring;\n"), "{ring}");
-    assert!(ring.contains(" create mode 100755 tools/testing/selftests/kevent/run.sh\n"), "{ring}");
+    assert!(
+        ring.contains(" create mode 100755 tools/testing/selftests/kevent/run.sh\n"),
+        "{ring}"
+    );
     let cover = text("0000-cover-letter.patch");
-    assert!(cover.contains("Subject: [PATCH 0/2] Add kevent\n\nWhy.\n"), "{cover}");
-    assert!(cover.contains("  fs: add kevent\n  kevent: add the ring\n"), "{cover}");
+    assert!(
+        cover.contains("Subject: [PATCH 0/2] Add kevent\n\nWhy.\n"),
+        "{cover}"
+    );
+    assert!(
+        cover.contains("  fs: add kevent\n  kevent: add the ring\n"),
+        "{cover}"
+    );
     assert!(cover.contains("\n 6 files changed, "), "{cover}");
     assert!(cover.ends_with("\nbase: linux-source 1\n"), "{cover}");
     assert!(!cover.contains(&*fixture.folder.path().to_string_lossy()));
@@ -172,15 +203,29 @@ fn a_changed_source_fails_the_check() {
 fn a_changed_patch_fails_the_check() {
     let fixture = Fixture::new();
     fixture.write();
-    let path = fixture.repo().join("patches/0002-kevent-add-the-ring.patch");
+    let path = fixture
+        .repo()
+        .join("patches/0002-kevent-add-the-ring.patch");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("+// ring", "+// rang")).unwrap();
-    assert!(fixture.fails().contains(": `+// rang`, not `+// ring`"), "{}", fixture.fails());
+    assert!(
+        fixture.fails().contains(": `+// rang`, not `+// ring`"),
+        "{}",
+        fixture.fails()
+    );
     fs::remove_file(&path).unwrap();
-    assert!(fixture.fails().contains("0002-kevent-add-the-ring.patch is missing"));
+    assert!(
+        fixture
+            .fails()
+            .contains("0002-kevent-add-the-ring.patch is missing")
+    );
     fixture.write();
     fixture.put("patches/0003-more.patch", "text\n");
-    assert!(fixture.fails().contains("0003-more.patch is no part of the series"));
+    assert!(
+        fixture
+            .fails()
+            .contains("0003-more.patch is no part of the series")
+    );
 }
 
 #[test]
@@ -188,10 +233,17 @@ fn other_files_from_am_fail_the_check() {
     let fixture = Fixture::new();
     fixture.write();
     let mut made = fixture.make().unwrap();
-    made.tree = fixture.base.git.read(&["rev-parse", "HEAD^{tree}"]).unwrap();
+    made.tree = fixture
+        .base
+        .git
+        .read(&["rev-parse", "HEAD^{tree}"])
+        .unwrap();
     let folder = fixture.repo().join("patches");
     let error = compare(&made, &folder, &fixture.cache(), &fixture.base).unwrap_err();
-    assert!(format!("{error:#}").contains("gives other files than the sources"), "{error:#}");
+    assert!(
+        format!("{error:#}").contains("gives other files than the sources"),
+        "{error:#}"
+    );
 }
 
 #[test]
@@ -201,7 +253,8 @@ fn another_base_is_compared_by_content() {
     let git = &fixture.base.git;
     let text = "# newer\nobj-y += a.o\nobj-y += z.o\n";
     fs::write(git.folder().join("fs/Makefile"), text).unwrap();
-    git.run(&["commit", "--quiet", "--all", "--message=newer"]).unwrap();
+    git.run(&["commit", "--quiet", "--all", "--message=newer"])
+        .unwrap();
     let patches = fixture.repo().join("patches");
     fixture.base.commit = fixture.base.git.commit("HEAD").unwrap();
     assert!(fixture.fails().contains("0001-fs-add-kevent.patch differs"));
@@ -211,13 +264,19 @@ fn another_base_is_compared_by_content() {
     let far = format!("# newer\n{}obj-y += a.o\nobj-y += z.o\n", "\n".repeat(9));
     let git = &fixture.base.git;
     git.run(&["reset", "--quiet", "--hard", "HEAD~1"]).unwrap();
-    fs::write(git.folder().join("fs/Makefile"), format!("{}obj-y += a.o\nobj-y += z.o\n", "\n".repeat(9))).unwrap();
-    git.run(&["commit", "--quiet", "--all", "--message=far"]).unwrap();
+    fs::write(
+        git.folder().join("fs/Makefile"),
+        format!("{}obj-y += a.o\nobj-y += z.o\n", "\n".repeat(9)),
+    )
+    .unwrap();
+    git.run(&["commit", "--quiet", "--all", "--message=far"])
+        .unwrap();
     fixture.base.commit = git.commit("HEAD").unwrap();
     write(&patches, &fixture.make().unwrap().patches).unwrap();
     let git = &fixture.base.git;
     fs::write(git.folder().join("fs/Makefile"), far).unwrap();
-    git.run(&["commit", "--quiet", "--all", "--message=farther"]).unwrap();
+    git.run(&["commit", "--quiet", "--all", "--message=farther"])
+        .unwrap();
     fixture.base.commit = git.commit("HEAD").unwrap();
     fixture.check().unwrap();
 }
@@ -235,20 +294,50 @@ fn the_manifest_and_the_edits_must_agree() {
     };
     fixture.make().unwrap();
     let manifest = "scripts/series/manifest.toml";
-    let text = fails(manifest, &MANIFEST.replace("\"fs/Makefile\", \"MAINT", "\"MAINT"));
-    assert_eq!(text, "linux/edits has an edit of fs/Makefile that patch core does not list");
-    let text = fails(manifest, &MANIFEST.replace("[\"fs/Makefile\"]", "[\"fs/Makefile\", \"x\"]"));
-    assert_eq!(text, "patch ring lists an edit of x that linux/edits has not");
+    let text = fails(
+        manifest,
+        &MANIFEST.replace("\"fs/Makefile\", \"MAINT", "\"MAINT"),
+    );
+    assert_eq!(
+        text,
+        "linux/edits has an edit of fs/Makefile that patch core does not list"
+    );
+    let text = fails(
+        manifest,
+        &MANIFEST.replace("[\"fs/Makefile\"]", "[\"fs/Makefile\", \"x\"]"),
+    );
+    assert_eq!(
+        text,
+        "patch ring lists an edit of x that linux/edits has not"
+    );
     let text = fails(manifest, &MANIFEST.replace(", \"MAINTAINERS\"", ""));
     assert_eq!(text, "0 patches edit MAINTAINERS, 1 must");
-    let text = fails(manifest, &MANIFEST.replace("growing = [\"rust-kevent/kevent.rs\"]", ""));
-    assert_eq!(text, "patch ring: rust-kevent/kevent.rs is not listed as growing");
-    let text = fails("linux/edits/makefile.toml", &EDITS.replace("\"ring\"", "\"rang\""));
+    let text = fails(
+        manifest,
+        &MANIFEST.replace("growing = [\"rust-kevent/kevent.rs\"]", ""),
+    );
+    assert_eq!(
+        text,
+        "patch ring: rust-kevent/kevent.rs is not listed as growing"
+    );
+    let text = fails(
+        "linux/edits/makefile.toml",
+        &EDITS.replace("\"ring\"", "\"rang\""),
+    );
     assert_eq!(text, "an edit of fs/Makefile is for the unknown patch rang");
-    let text = fails("linux/edits/makefile.toml", &EDITS.replace("a.o\"", "b.o\""));
-    assert_eq!(text, "fs/Makefile, patch core: there is no line `obj-y += b.o`");
+    let text = fails(
+        "linux/edits/makefile.toml",
+        &EDITS.replace("a.o\"", "b.o\""),
+    );
+    assert_eq!(
+        text,
+        "fs/Makefile, patch core: there is no line `obj-y += b.o`"
+    );
     let text = fails("linux/MAINTAINERS", "x\n");
-    assert!(text.contains("in no patch of the manifest: linux/MAINTAINERS"), "{text}");
+    assert!(
+        text.contains("in no patch of the manifest: linux/MAINTAINERS"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -258,5 +347,8 @@ fn a_signed_series_names_its_sender() {
     let made = make(&fixture.repo(), &fixture.cache(), &fixture.base, sender).unwrap();
     let text = String::from_utf8(made.patches["0001-fs-add-kevent.patch"].clone()).unwrap();
     assert!(text.contains("From: A Person <a@person>\n"), "{text}");
-    assert!(text.contains("Text.\n\nSigned-off-by: A Person <a@person>\n---\n"), "{text}");
+    assert!(
+        text.contains("Text.\n\nSigned-off-by: A Person <a@person>\n---\n"),
+        "{text}"
+    );
 }

@@ -39,7 +39,11 @@ pub fn find_all() -> Vec<Llvm> {
     for clang in search("clang") {
         folders.extend(clang.parent().map(Path::to_owned));
         let target = clang.canonicalize();
-        folders.extend(target.ok().and_then(|path| path.parent().map(Path::to_owned)));
+        folders.extend(
+            target
+                .ok()
+                .and_then(|path| path.parent().map(Path::to_owned)),
+        );
     }
     let mut found: Vec<Llvm> = folders.iter().filter_map(|bin| look(bin)).collect();
     found.sort_by_key(|llvm| std::cmp::Reverse(llvm.version));

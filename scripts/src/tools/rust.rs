@@ -49,7 +49,9 @@ fn look(rustc: &Path) -> Option<Rust> {
         sysroot.join("lib/rustlib/src/rust/library"),
         PathBuf::from(format!("/usr/src/rustc-{}/library", about.version)),
     ];
-    let library = library.into_iter().find(|path| path.join("core/src/lib.rs").is_file())?;
+    let library = library
+        .into_iter()
+        .find(|path| path.join("core/src/lib.rs").is_file())?;
     (about.version >= LEAST).then_some(())?;
     Some(Rust {
         rustc: real("rustc")?,
@@ -83,7 +85,8 @@ mod tests {
 
     #[test]
     fn about_a_rustc() {
-        let text = "rustc 1.96.0 (abc 2026-05-01)\nbinary: rustc\nrelease: 1.96.0\nLLVM version: 22.1.2\n";
+        let text =
+            "rustc 1.96.0 (abc 2026-05-01)\nbinary: rustc\nrelease: 1.96.0\nLLVM version: 22.1.2\n";
         let about = About::parse(text).unwrap();
         assert_eq!(about.version, Version(1, 96, 0));
         assert_eq!(about.llvm, 22);

@@ -114,10 +114,18 @@ fn unpack(package: &Path, target: &Path) -> Result<()> {
     let outer = target.join("package");
     fs::create_dir_all(&outer)?;
     check(command("dpkg-deb").arg("-x").arg(package).arg(&outer))?;
-    let pattern = format!("{}/usr/src/*.tar.*", glob::Pattern::escape(&outer.to_string_lossy()));
-    let inner = glob::glob(&pattern)?.next().context("the package has no tar file")??;
+    let pattern = format!(
+        "{}/usr/src/*.tar.*",
+        glob::Pattern::escape(&outer.to_string_lossy())
+    );
+    let inner = glob::glob(&pattern)?
+        .next()
+        .context("the package has no tar file")??;
     let mut tar = command("tar");
-    tar.args(["--strip-components=1", "--no-same-owner", "-xvf"]).arg(&inner).arg("-C").arg(target);
+    tar.args(["--strip-components=1", "--no-same-owner", "-xvf"])
+        .arg(&inner)
+        .arg("-C")
+        .arg(target);
     let mut count = 0;
     lines(&mut tar, |line| {
         count += 1;
@@ -171,7 +179,11 @@ mod tests {
         fs::write(package.join("DEBIAN/control"), control).unwrap();
         let tar = package.join("usr/src/linux-source-7.3.tar.xz");
         let mut pack = command("tar");
-        pack.arg("-C").arg(folder).arg("-cJf").arg(tar).arg("linux-source-7.3");
+        pack.arg("-C")
+            .arg(folder)
+            .arg("-cJf")
+            .arg(tar)
+            .arg("linux-source-7.3");
         check(&mut pack).unwrap();
         let file = folder.join("fake.deb");
         check(command("dpkg-deb").arg("-b").arg(&package).arg(&file)).unwrap();

@@ -13,7 +13,9 @@ use crate::git::Git;
 pub fn base(folder: &Path) -> Result<Base> {
     let git = Git::at(folder);
     let name = folder.display();
-    let commit = git.commit("HEAD").with_context(|| format!("{name} is no git tree of Linux"))?;
+    let commit = git
+        .commit("HEAD")
+        .with_context(|| format!("{name} is no git tree of Linux"))?;
     let makefile = git.file(&commit, "Makefile")?.unwrap_or_default();
     let release = release(&makefile).with_context(|| format!("{name} is no tree of Linux"))?;
     if !format!("{release}.").starts_with("7.3.") {
@@ -32,7 +34,9 @@ pub fn base(folder: &Path) -> Result<Base> {
 
 /// Where the worktree of the user's tree `folder` is.
 pub fn folder(cache: &Path, folder: &Path) -> Result<PathBuf> {
-    let path = folder.canonicalize().with_context(|| format!("no folder {}", folder.display()))?;
+    let path = folder
+        .canonicalize()
+        .with_context(|| format!("no folder {}", folder.display()))?;
     let hash = sha256_of(path.as_os_str().as_encoded_bytes());
     Ok(cache.join(format!("worktree-{}", &hash[..12])))
 }
@@ -44,7 +48,11 @@ pub fn checkout(user: &Git, path: &Path, commit: &str) -> Result<()> {
     let is_ours = path.join(".git").is_file()
         && git.commit("HEAD").is_ok()
         && super::remove_locks(&git).is_ok();
-    if is_ours && git.run(&["checkout", "--quiet", "--force", "--detach", commit]).is_ok() {
+    if is_ours
+        && git
+            .run(&["checkout", "--quiet", "--force", "--detach", commit])
+            .is_ok()
+    {
         return Ok(());
     }
     let name = path.to_str().context("the cache's name is no UTF-8")?;
@@ -52,19 +60,29 @@ pub fn checkout(user: &Git, path: &Path, commit: &str) -> Result<()> {
         fs::remove_dir_all(path)?;
     }
     // Twice: also where an interrupted one is registered, and locked until it is complete.
-    user.run(&["worktree", "add", "--quiet", "--force", "--force", "--detach", name, commit])
+    user.run(&[
+        "worktree", "add", "--quiet", "--force", "--force", "--detach", name, commit,
+    ])
 }
 
 /// "7.3.4" of a kernel's Makefile.
 fn release(makefile: &str) -> Result<String> {
     let field = |name: &str| {
         let mut fields = makefile.lines().filter_map(|line| line.split_once(" ="));
-        fields.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
+        fields
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.trim())
     };
-    match (field("VERSION"), field("PATCHLEVEL"), field("SUBLEVEL"), field("EXTRAVERSION")) {
-        (Some(version), Some(patch), Some(sub), extra) => {
-            Ok(format!("{version}.{patch}.{sub}{}", extra.unwrap_or_default()))
-        }
+    match (
+        field("VERSION"),
+        field("PATCHLEVEL"),
+        field("SUBLEVEL"),
+        field("EXTRAVERSION"),
+    ) {
+        (Some(version), Some(patch), Some(sub), extra) => Ok(format!(
+            "{version}.{patch}.{sub}{}",
+            extra.unwrap_or_default()
+        )),
         _ => bail!("its Makefile names no version"),
     }
 }
@@ -100,7 +118,10 @@ mod tests {
         for name in ["d/f", "untracked", "Makefile"] {
             let path = git.folder().join(name);
             state.push(fs::read_to_string(&path).unwrap());
-            state.push(format!("{:?}", fs::metadata(&path).unwrap().modified().unwrap()));
+            state.push(format!(
+                "{:?}",
+                fs::metadata(&path).unwrap().modified().unwrap()
+            ));
         }
         state
     }
@@ -109,7 +130,10 @@ mod tests {
     fn a_users_tree_stays_as_it_is() {
         let folder = tempfile::tempdir().unwrap();
         let user = folder.path().join("linux");
-        let (git, _) = repository(&user, &[("Makefile", MAKEFILE), ("d/f", "x\n"), ("g", "1\n")]);
+        let (git, _) = repository(
+            &user,
+            &[("Makefile", MAKEFILE), ("d/f", "x\n"), ("g", "1\n")],
+        );
         git.run(&["branch", "kevent"]).unwrap();
         git.run(&["checkout", "--quiet", "-b", "mine"]).unwrap();
         git.run(&["config", "user.name", "Somebody"]).unwrap();
@@ -131,7 +155,11 @@ mod tests {
         let path = super::folder(&cache, &user).unwrap();
         let apply = || {
             let base = base(&user).unwrap();
-            assert!(base.about.starts_with("base: Linux 7.3.0, HEAD "), "{}", base.about);
+            assert!(
+                base.about.starts_with("base: Linux 7.3.0, HEAD "),
+                "{}",
+                base.about
+            );
             let patches = std::slice::from_ref(&patch);
             super::super::apply(&cache, base, path.clone(), patches, false).unwrap()
         };

@@ -17,6 +17,7 @@
 
 use super::word::Word;
 use crate::sync::primitive::{
+    fence, //
     AtomicU32,
     AtomicU64,
     Ordering::{
@@ -25,7 +26,6 @@ use crate::sync::primitive::{
         Release,
         SeqCst, //
     },
-    fence, //
 };
 
 /// Set in a counting datum by its taker: the count goes no further.
@@ -145,9 +145,7 @@ impl<M: core::ops::Deref<Target: Mapping>> Consumer<M> {
     /// Ends the merging of counts. A bit, so that the count survives the taker.
     fn seal(&self, position: u64, word: Word) -> Taken {
         if word.0 & COUNTED != 0 {
-            self.mapping
-                .data(position)
-                .fetch_or(DATA_CLOSED, Relaxed);
+            self.mapping.data(position).fetch_or(DATA_CLOSED, Relaxed);
         }
         Taken { position, word }
     }

@@ -61,7 +61,6 @@ use std::sync::{
     Arc, //
 };
 
-/// Two registrations suffice for every race: one entry's own, and another's.
 const REGISTRATIONS: usize = 4;
 
 /// The owner number of who adopts.
@@ -267,7 +266,7 @@ impl World {
         positions.sort_unstable();
         assert!(
             positions.windows(2).all(|pair| pair[0] != pair[1]),
-            "doubled: {positions:?}"
+            "doubled: takers at {positions:?}"
         );
     }
 }
@@ -293,15 +292,14 @@ fn explore(name: &str, preemptions: usize, world: impl Fn() + Send + Sync + 'sta
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
-    builder.max_duration = std::env::var("LIMIT").ok().map(|s| std::time::Duration::from_secs(s.parse().unwrap()));
-    if let Ok(p) = std::env::var("PB") { builder.preemption_bound = Some(p.parse().unwrap()); }
     let begin = std::time::Instant::now();
     builder.check(move || {
         counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         world();
     });
     let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
-    println!("{name}: {executions} executions, {preemptions} preemptions {:?}", begin.elapsed());
+    let seconds = begin.elapsed().as_secs_f32();
+    println!("{name}: {executions} executions, {preemptions} preemptions, {seconds:.1} s");
 }
 
 /// Where a consumer's thread ends.
@@ -403,7 +401,10 @@ fn run(plan: Plan) {
             let asleep = world.asleep.load(std::sync::atomic::Ordering::Relaxed);
             let gone = usize::from(plan.fate != Fate::Lives);
             let all = asleep != 0 && asleep >= threads - gone && kernel.woken == 0;
-            assert!(!(all && kernel.state.has_events()), "slept: all of {asleep}");
+            assert!(
+                !(all && kernel.state.has_events()),
+                "slept: all of {asleep}"
+            );
         }
         world.check();
     });
@@ -411,28 +412,73 @@ fn run(plan: Plan) {
 
 /// A, A, B: a merge, a refire of what is taken, a foreign entry.
 pub fn aab() {
-    run(Plan { name: "aab, 2 slots", fires: &[0, 0, 1], ..PLAN });
-    run(Plan { name: "aab, 1 slot", shift: 0, fires: &[0, 0, 1], ..PLAN });
-    run(Plan { name: "aab, 4 slots", shift: 2, fires: &[0, 0, 1], ..PLAN });
+    run(Plan {
+        name: "aab, 2 slots",
+        fires: &[0, 0, 1],
+        ..PLAN
+    });
+    run(Plan {
+        name: "aab, 1 slot",
+        shift: 0,
+        fires: &[0, 0, 1],
+        ..PLAN
+    });
+    run(Plan {
+        name: "aab, 4 slots",
+        shift: 2,
+        fires: &[0, 0, 1],
+        ..PLAN
+    });
 }
 
 /// A, B, A: the slot of a held entry comes round again.
 pub fn aba() {
-    run(Plan { name: "aba, 2 slots", fires: &[0, 1, 0], ..PLAN });
-    run(Plan { name: "aba, 1 slot", shift: 0, fires: &[0, 1, 0], ..PLAN });
-    run(Plan { name: "aba, 4 slots", shift: 2, fires: &[0, 1, 0], ..PLAN });
+    run(Plan {
+        name: "aba, 2 slots",
+        fires: &[0, 1, 0],
+        ..PLAN
+    });
+    run(Plan {
+        name: "aba, 1 slot",
+        shift: 0,
+        fires: &[0, 1, 0],
+        ..PLAN
+    });
+    run(Plan {
+        name: "aba, 4 slots",
+        shift: 2,
+        fires: &[0, 1, 0],
+        ..PLAN
+    });
 }
 
 /// A, A: the merge alone, with one preemption more.
 pub fn aa() {
-    let aa = Plan { preemptions: 3, fires: &[0, 0], rounds: &[1, 1], ..PLAN };
-    run(Plan { name: "aa, 2 slots", ..aa });
-    run(Plan { name: "aa, 1 slot", shift: 0, ..aa });
+    let aa = Plan {
+        preemptions: 3,
+        fires: &[0, 0],
+        rounds: &[1, 1],
+        ..PLAN
+    };
+    run(Plan {
+        name: "aa, 2 slots",
+        ..aa
+    });
+    run(Plan {
+        name: "aa, 1 slot",
+        shift: 0,
+        ..aa
+    });
 }
 
 /// A ring that is full when the consumers begin.
 pub fn full() {
-    run(Plan { name: "full, 2 slots", before: &[0, 1], fires: &[2, 0], ..PLAN });
+    run(Plan {
+        name: "full, 2 slots",
+        before: &[0, 1],
+        fires: &[2, 0],
+        ..PLAN
+    });
 }
 
 /// A consumer that comes late to a slot of an older lap.
@@ -473,26 +519,80 @@ pub fn pending_order() {
 
 /// Counts that merge, with takers that live.
 pub fn counts() {
-    let counts = Plan { counted: true, ..PLAN };
-    run(Plan { name: "counts, aaa", fires: &[0, 0, 0], ..counts });
-    run(Plan { name: "counts, aaa, 1 slot", shift: 0, fires: &[0, 0, 0], ..counts });
-    run(Plan { name: "counts, aba", fires: &[0, 1, 0], ..counts });
+    let counts = Plan {
+        counted: true,
+        ..PLAN
+    };
+    run(Plan {
+        name: "counts, aaa",
+        fires: &[0, 0, 0],
+        ..counts
+    });
+    run(Plan {
+        name: "counts, aaa, 1 slot",
+        shift: 0,
+        fires: &[0, 0, 0],
+        ..counts
+    });
+    run(Plan {
+        name: "counts, aba",
+        fires: &[0, 1, 0],
+        ..counts
+    });
 }
 
 /// Counts whose taker dies with them.
 pub fn death() {
-    let death = Plan { counted: true, fate: Fate::Holds, ..PLAN };
-    run(Plan { name: "death, aaa", fires: &[0, 0, 0], ..death });
-    run(Plan { name: "death, aba", fires: &[0, 1, 0], ..death });
-    run(Plan { name: "death, aa, 1 slot", shift: 0, preemptions: 3, fires: &[0, 0], ..death });
+    let death = Plan {
+        counted: true,
+        fate: Fate::Holds,
+        ..PLAN
+    };
+    run(Plan {
+        name: "death, aaa",
+        fires: &[0, 0, 0],
+        ..death
+    });
+    run(Plan {
+        name: "death, aba",
+        fires: &[0, 1, 0],
+        ..death
+    });
+    run(Plan {
+        name: "death, aa, 1 slot",
+        shift: 0,
+        preemptions: 3,
+        fires: &[0, 0],
+        ..death
+    });
 }
 
 /// Consumers that sleep when they find nothing.
 pub fn sleepers() {
-    let sleep = Plan { sleep: true, rounds: &[3, 2], ..PLAN };
-    run(Plan { name: "sleepers, aba", fires: &[0, 1, 0], ..sleep });
-    run(Plan { name: "sleepers, ab, 1 slot", shift: 0, fires: &[0, 1], ..sleep });
-    run(Plan { name: "one sleeper, aa", preemptions: 3, fires: &[0, 0], rounds: &[3], ..sleep });
+    let sleep = Plan {
+        sleep: true,
+        rounds: &[3, 2],
+        ..PLAN
+    };
+    run(Plan {
+        name: "sleepers, aba",
+        fires: &[0, 1, 0],
+        ..sleep
+    });
+    run(Plan {
+        name: "sleepers, ab, 1 slot",
+        shift: 0,
+        fires: &[0, 1],
+        ..sleep
+    });
+    run(Plan {
+        name: "one sleeper, new bits",
+        preemptions: 3,
+        counted: true,
+        fires: &[0, 0],
+        rounds: &[3],
+        ..sleep
+    });
 }
 
 /// One of two frees the slot that an event waits for, and dies before it can say so.

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A queue of the opened source, in one thread.
+
+#![allow(dead_code, unused_imports)]
+
+include!(concat!(env!("OUT_DIR"), "/opened.rs"));
+
+use crate::sync::atomic::Relaxed;
+pub use opened::{
+    array::Array,
+    consumer::{
+        Consumer,
+        Taken, //
+    },
+    event::*,
+    memory::Shared,
+    registration::{
+        Handle,
+        Registration,
+        Table, //
+    },
+    ring::{
+        CommitError,
+        Memory,
+        Ring,
+        Slot, //
+    },
+    state::{
+        Committed,
+        Next,
+        State,
+        Wake, //
+    },
+    word::Word,
+};
+use std::sync::Arc;
+
+/// A state and the memory of its ring.
+pub struct Host {
+    pub state: State<Arc<Shared>>,
+    pub shared: Arc<Shared>,
+    pub shift: u32,
+}
+
+/// A template.
+pub fn template(id: u64, flags: u32) -> Event {
+    Event {
+        id,
+        kind: 9,
+        mask: u32::MAX,
+        flags,
+        user: !id,
+        ..Event::default()
+    }
+}
+
+/// Bits without a count.
+pub fn bits(mask: u32) -> Fired {
+    Fired {
+        mask,
+        ..Fired::default()
+    }
+}
+
+/// A bit with a count.
+pub fn counts(mask: u32, data: u64) -> Fired {
+    Fired {
+        mask,
+        result: RET_COUNTED,
+        data,
+        error: 0,
+    }
+}
+
+impl Host {
+    /// A queue with a ring of `1 << shift` slots.
+    pub fn new(shift: u32) -> Self {
+        Self::starting_at(shift, 0)
+    }
+
+    /// The same, after `head` positions.
+    pub fn starting_at(shift: u32, head: u64) -> Self {
+        let shared = Arc::new(Shared::new(shift));
+        let Ok(slots) = Array::new(1 << shift, Slot::FRESH);
+        let ring = Ring::starting_at(shared.clone(), slots, head);
+        Host {
+            state: State::new(Some(ring)),
+            shared,
+            shift,
+        }
+    }
+
+    /// A queue without a ring.
+    pub fn without_ring() -> Self {
+        Host {
+            state: State::new(None),
+            shared: Arc::new(Shared::new(0)),
+            shift: 0,
+        }
+    }
+
+    pub fn add(&mut self, id: u64, flags: u32) -> Handle {
+        if let Some(size) = self.state.table().wants() {
+            let Ok(chunk) = Array::new(size, Registration::FREE);
+            assert!(self.state.table().grow(chunk).is_ok());
+        }
+        self.state.add(template(id, flags)).expect("room")
+    }
+
+    pub fn consumer(&self, owner: u32) -> Consumer<Arc<Shared>> {
+        Consumer::new(self.shared.clone(), owner)
+    }
+
+    pub fn head(&self) -> u64 {
+        self.state.ring().expect("a ring").head()
+    }
+
+    pub fn word(&self, position: u64) -> Word {
+        Word(self.shared.word(position).load(Relaxed))
+    }
+
+    pub fn scribble(&self, position: u64, word: u64) {
+        self.shared.word(position).store(word, Relaxed);
+    }
+
+    /// What the header says of pending events.
+    pub fn pending(&self) -> u32 {
+        Memory::pending(&*self.shared).load(Relaxed)
+    }
+
+    pub fn published(&self) -> u64 {
+        Memory::position(&*self.shared).load(Relaxed)
+    }
+
+    pub fn commit(&mut self, end: u64) -> Result<Committed, CommitError> {
+        self.state.commit(end as u32, (end >> 32) as u32, 1 << 20)
+    }
+
+    /// `kevent_get_events()` for one.
+    pub fn get(&mut self) -> Option<Event> {
+        let (next, event) = self.state.peek()?;
+        self.state.take(next).then_some(event)
+    }
+
+    /// What a consumer takes next: id, mask, datum. It is finished.
+    pub fn eat(&self, consumer: &mut Consumer<Arc<Shared>>) -> Option<(u64, u32, u64)> {
+        let taken = consumer.take()?;
+        let seen = (
+            consumer.payload(&taken).id,
+            taken.word().0 as u32,
+            consumer.data(&taken),
+        );
+        assert!(consumer.finish(taken));
+        Some(seen)
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table and its lists.
+
+use crate::host::{
+    opened::registration::{
+        List,
+        Phase, //
+    },
+    *, //
+};
+
+fn table(registrations: u64) -> (Table, Vec<Handle>) {
+    let mut table = Table::new();
+    let handles = (0..registrations)
+        .map(|id| {
+            if let Some(size) = table.wants() {
+                let Ok(chunk) = Array::new(size, Registration::FREE);
+                assert!(table.grow(chunk).is_ok());
+            }
+            table.insert(template(id, 0)).expect("room")
+        })
+        .collect();
+    (table, handles)
+}
+
+#[test]
+fn grows_to_a_hundred_thousand_and_moves_nothing() {
+    let count = if cfg!(miri) { 1000 } else { 100_000 };
+    let (mut table, handles) = table(count);
+    for (id, &handle) in (0..).zip(&handles) {
+        assert_eq!(table.get(handle).map(|r| r.template.id), Some(id));
+    }
+    let first: *const Registration = table.get(handles[0]).expect("it");
+    for &handle in handles.iter().step_by(2) {
+        table.remove(handle);
+    }
+    let again: Vec<_> = (0..count / 2)
+        .map(|id| table.insert(template(!id, 0)).expect("a freed place"))
+        .collect();
+    assert!(again
+        .iter()
+        .all(|handle| handles.contains(handle) || count > 1000));
+    for (id, &handle) in (0..).zip(&handles).skip(1).step_by(2) {
+        assert_eq!(table.get(handle).map(|r| r.template.id), Some(id));
+    }
+    assert!(std::ptr::eq(first, table.get(handles[0]).expect("it")));
+}
+
+#[test]
+fn asks_for_chunks_that_double() {
+    let mut table = Table::new();
+    assert!(table.insert(template(0, 0)).is_none());
+    for size in [64, 128, 256, 512] {
+        assert_eq!(table.wants(), Some(size));
+        let Ok(wrong) = Array::new(size + 1, Registration::FREE);
+        assert!(table.grow(wrong).is_err());
+        let Ok(chunk) = Array::new(size, Registration::FREE);
+        assert!(table.grow(chunk).is_ok());
+        assert_eq!(table.wants(), None);
+        let Ok(unwanted) = Array::new(2 * size, Registration::FREE);
+        assert!(table.grow(unwanted).is_err());
+        for id in 0..size as u64 {
+            assert!(table.insert(template(id, 0)).is_some());
+        }
+        assert!(table.insert(template(0, 0)).is_none());
+    }
+}
+
+#[test]
+fn a_removed_registration_is_free_and_used_again() {
+    let (mut table, handles) = table(64);
+    assert!(table.wants().is_some());
+    table.remove(handles[9]);
+    assert_eq!(table.get(handles[9]).map(|r| r.phase), Some(Phase::Free));
+    assert_eq!(table.wants(), None);
+    assert_eq!(table.insert(template(1, 0)), Some(handles[9]));
+    assert!(table.wants().is_some());
+}
+
+#[test]
+fn removing_twice_frees_once() {
+    let mut host = Host::new(0);
+    let a = host.add(0, 0);
+    assert!(!host.state.remove(a));
+    assert!(!host.state.remove(a));
+    assert_eq!(host.add(1, 0), a);
+    assert_ne!(host.add(2, 0), a);
+}
+
+#[test]
+fn lists_link_and_unlink_anywhere() {
+    let (mut table, handles) = table(5);
+    for gone in 0..5 {
+        let mut list = List::new();
+        for &handle in &handles {
+            list.push(&mut table, handle);
+        }
+        assert_eq!(list.len(), 5);
+        list.unlink(&mut table, handles[gone]);
+        list.push(&mut table, handles[gone]);
+        let mut expected = handles.clone();
+        let moved = expected.remove(gone);
+        expected.push(moved);
+        assert_eq!(list.first(), Some(expected[0]));
+        let mut popped = Vec::new();
+        while let Some(handle) = list.pop(&mut table) {
+            popped.push(handle);
+        }
+        assert_eq!(popped, expected);
+        assert!(list.is_empty() && list.len() == 0);
+    }
+}

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Registrations: their phases, and what becomes of their events.
+
+use crate::host::*;
+
+#[test]
+fn remove_takes_an_untaken_event_back() {
+    let mut host = Host::new(1);
+    let a = host.add(0, 0);
+    host.state.fire(a, &bits(1));
+    assert!(!host.state.remove(a));
+    assert_eq!(host.eat(&mut host.consumer(1)), None);
+    assert_eq!(host.get(), None);
+    assert!(host.word(0).is_finished());
+}
+
+#[test]
+fn remove_takes_a_pending_event_back() {
+    let mut host = Host::new(0);
+    let (a, b, c) = (host.add(0, 0), host.add(1, 0), host.add(2, 0));
+    for handle in [a, b, c] {
+        host.state.fire(handle, &bits(1));
+    }
+    assert!(!host.state.remove(b));
+    assert_eq!((host.state.pending(), host.pending()), (1, 1));
+    assert!(!host.state.remove(c));
+    assert_eq!((host.state.pending(), host.pending()), (0, 0));
+    assert_eq!(host.get().map(|event| event.id), Some(0));
+    assert_eq!(host.get(), None);
+}
+
+#[test]
+fn remove_says_whether_an_event_is_held() {
+    let mut host = Host::new(2);
+    let (a, b, c) = (host.add(0, 0), host.add(1, 0), host.add(2, 0));
+    let mut consumer = host.consumer(1);
+    host.state.fire(a, &bits(1));
+    let held = consumer.take().expect("an entry");
+    host.state.fire(a, &bits(1));
+    assert!(host.state.remove(a), "held, with a younger one untaken");
+    assert!(consumer.take().is_none());
+    host.state.fire(b, &bits(1));
+    let other = consumer.take().expect("an entry");
+    assert!(consumer.finish(other));
+    assert!(!host.state.remove(b), "finished");
+    host.state.fire(c, &bits(1));
+    host.get().expect("an event");
+    assert!(!host.state.remove(c), "copied");
+    assert!(consumer.finish(held));
+}
+
+#[test]
+fn an_old_event_is_outstanding_though_younger_ones_are_finished() {
+    let mut host = Host::new(1);
+    let a = host.add(0, 0);
+    let mut holder = host.consumer(1);
+    let mut consumer = host.consumer(2);
+    host.state.fire(a, &bits(1));
+    let held = holder.take().expect("an entry");
+    for _ in 0..10 {
+        host.state.fire(a, &bits(1));
+        host.eat(&mut consumer).expect("an event");
+    }
+    assert!(host.state.modify(a, template(0, 0)));
+    assert!(host.state.modify(a, template(0, 0)), "still");
+    assert!(holder.finish(held));
+    assert!(!host.state.modify(a, template(0, 0)));
+}
+
+#[test]
+fn modify_takes_the_old_event_back_and_arms() {
+    let mut host = Host::new(1);
+    let a = host.add(0, REQ_DISPATCH);
+    host.state.fire(a, &bits(1));
+    let mut changed = template(0, REQ_DISPATCH);
+    changed.user = 42;
+    assert!(!host.state.modify(a, changed));
+    assert_eq!(host.state.template(a).map(|t| t.user), Some(42));
+    host.state.fire(a, &bits(2));
+    let mut consumer = host.consumer(1);
+    let taken = consumer.take().expect("an entry");
+    assert_eq!(consumer.payload(&taken).user, 42);
+    assert_eq!(taken.word().0 as u32, 2);
+}
+
+#[test]
+fn dispatch_delivers_once_until_modify() {
+    for shift in [None, Some(0)] {
+        let mut host = shift.map_or_else(Host::without_ring, Host::new);
+        let a = host.add(0, REQ_DISPATCH);
+        assert_eq!(host.state.fire(a, &bits(1)), Wake::One);
+        let merged = host.state.fire(a, &bits(2));
+        assert_eq!(merged, Wake::None);
+        // Without a ring it is not delivered yet, so it merges.
+        let mask = if shift.is_some() { 1 } else { 3 };
+        assert_eq!(host.get().map(|event| event.word), Some(mask));
+        assert_eq!(host.state.fire(a, &bits(4)), Wake::None);
+        assert_eq!(host.get(), None);
+        assert!(!host.state.modify(a, template(0, REQ_DISPATCH)));
+        assert_eq!(host.state.fire(a, &bits(8)), Wake::One);
+        assert_eq!(host.get().map(|event| event.word), Some(8));
+    }
+}
+
+#[test]
+fn a_pending_dispatch_merges_until_it_is_published() {
+    let mut host = Host::new(0);
+    let (a, b) = (host.add(0, 0), host.add(1, REQ_DISPATCH));
+    host.state.fire(a, &bits(1));
+    host.state.fire(b, &bits(1));
+    host.state.fire(b, &bits(2));
+    let mut consumer = host.consumer(1);
+    assert_eq!(host.eat(&mut consumer), Some((0, 1, 0)));
+    assert_eq!(
+        host.state.fire(b, &bits(4)),
+        Wake::None,
+        "published by this firing, so over"
+    );
+    assert_eq!(host.eat(&mut consumer), Some((1, 3, 0)));
+    assert_eq!(host.state.fire(b, &bits(8)), Wake::None);
+    assert_eq!(host.eat(&mut consumer), None);
+}
+
+#[test]
+fn oneshot_is_dead_when_published_and_its_event_survives_it() {
+    let mut host = Host::new(1);
+    let a = host.add(5, REQ_ONESHOT);
+    assert!(host.state.dead().is_none());
+    host.state.fire(a, &bits(1));
+    assert!(host.state.template(a).is_none());
+    let (dead, template) = host.state.dead().expect("it is over");
+    assert_eq!((dead, template.id), (a, 5));
+    assert_eq!(host.state.fire(a, &bits(2)), Wake::None);
+    assert!(!host.state.remove(dead));
+    assert!(host.state.dead().is_none());
+    assert_eq!(host.eat(&mut host.consumer(1)), Some((5, 1, 0)));
+}
+
+#[test]
+fn a_pending_oneshot_is_alive_until_it_is_handed_over() {
+    let mut host = Host::without_ring();
+    let a = host.add(5, REQ_ONESHOT);
+    host.state.fire(a, &bits(1));
+    assert!(host.state.template(a).is_some() && host.state.dead().is_none());
+    host.state.fire(a, &bits(2));
+    assert_eq!(host.get().map(|event| event.word), Some(3));
+    assert!(host.state.template(a).is_none() && host.state.dead().is_some());
+}
+
+#[test]
+fn several_oneshots_die_in_order() {
+    let mut host = Host::new(1);
+    let handles: Vec<_> = (0..6).map(|id| host.add(id, REQ_ONESHOT)).collect();
+    for &handle in &handles {
+        host.state.fire(handle, &bits(1));
+    }
+    assert_eq!(host.state.pending(), 4);
+    let mut consumer = host.consumer(1);
+    for id in 0..6 {
+        assert_eq!(host.eat(&mut consumer), Some((id, 1, 0)));
+        host.state.flush(1);
+    }
+    for id in 0..6 {
+        let (dead, template) = host.state.dead().expect("over");
+        assert_eq!(template.id, id);
+        host.state.remove(dead);
+    }
+    assert!(host.state.dead().is_none());
+}
+
+#[test]
+fn get_events_hands_out_ring_first_then_pending() {
+    let mut host = Host::new(1);
+    let handles: Vec<_> = (0..4).map(|id| host.add(id, 0)).collect();
+    for &handle in &handles {
+        host.state.fire(handle, &counts(1, 1));
+    }
+    assert_eq!(host.state.available(u64::MAX), 4);
+    assert_eq!(host.state.available(3), 3);
+    for id in 0..4 {
+        assert!(host.state.has_events());
+        let event = host.get().expect("an event");
+        assert_eq!((event.id, event.data), (id, 1));
+        assert_eq!(event.word, 1 | u64::from(RET_COUNTED) << 32);
+    }
+    assert!(!host.state.has_events());
+    assert_eq!(host.state.available(u64::MAX), 0);
+    assert_eq!(host.pending(), 0);
+}
+
+#[test]
+fn get_events_loses_to_a_faster_consumer() {
+    let mut host = Host::new(1);
+    let a = host.add(0, 0);
+    host.state.fire(a, &bits(1));
+    let (next, _) = host.state.peek().expect("an event");
+    let mut consumer = host.consumer(1);
+    let taken = consumer.take().expect("an entry");
+    assert!(!host.state.take(next));
+    assert!(consumer.finish(taken));
+}
+
+#[test]
+fn what_is_no_longer_pending_is_not_taken() {
+    let mut host = Host::without_ring();
+    let a = host.add(0, REQ_DISPATCH);
+    host.state.fire(a, &bits(1));
+    let (next, _) = host.state.peek().expect("an event");
+    assert!(!host.state.modify(a, template(0, REQ_DISPATCH)));
+    assert!(!host.state.take(next));
+    assert_eq!(host.state.fire(a, &bits(1)), Wake::One, "still armed");
+}
+
+#[test]
+fn wakes_combine() {
+    use Wake::*;
+    for (a, b, both) in [
+        (None, None, None),
+        (None, One, One),
+        (One, None, One),
+        (One, One, One),
+    ] {
+        assert_eq!(a.or(b), both);
+        assert_eq!(a.or(All), All);
+        assert_eq!(All.or(b), All);
+    }
+}
