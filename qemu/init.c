@@ -9,9 +9,9 @@
  *
  * Lines on the port kevent.results, in order:
  *	S <program>			started
- *	T <program> <us> <text>		a line of its stdout, <us> after its start
- *	E <program> <us> <text>		a line of its stderr
- *	B <text>			a line of the benchmark's stdout
+ *	T <program> <us> <text>		a line of its output, <us> after its start
+ *	E <program> <us> <text>		a line about it: where it hangs
+ *	B <text>			a line of the benchmark's output
  *	X <program> exit=<n> us=<us>	ended; or signal=<n>, or timeout=<seconds>
  *	END				nothing more comes
  */
@@ -228,7 +228,7 @@ static int open_port(const char *name)
 struct stream {
 	int fd;
 	int raw;
-	const char *prefix;	/* "T", "E" or "B" */
+	const char *prefix;	/* "T" or "B" */
 	size_t fill;
 	char line[4096];
 };
@@ -258,20 +258,14 @@ static void forward(struct stream *stream, const char *data, size_t size, const 
 	}
 }
 
-/*
- * Forwards what is there, after what is there on `earlier`: what explains a result was
- * written before it. False at the end of the stream.
- */
-static bool drain(struct stream *stream, struct stream *earlier, const char *program,
-		  uint64_t start)
+/* Forwards what is there. False at the end of the stream. */
+static bool drain(struct stream *stream, const char *program, uint64_t start)
 {
 	char data[4096];
 	ssize_t size = read(stream->fd, data, sizeof(data));
 
 	if (size < 0)
-		return errno == EINTR || errno == EAGAIN;
-	if (earlier)
-		drain(earlier, NULL, program, start);
+		return errno == EINTR;
 	forward(stream, data, size, program, start);
 	if (!size && stream->fill)
 		flush_line(stream, program, now_us() - start);
@@ -337,7 +331,7 @@ static pid_t start(char **argv, const char *folder, struct stream *out, struct s
 		setsid();
 		dup2(null, STDIN_FILENO);
 		dup2(out_pipe[1], STDOUT_FILENO);
-		dup2(err_pipe[1], STDERR_FILENO);
+		dup2((err ? err_pipe : out_pipe)[1], STDERR_FILENO);
 		close(null);
 		if (chdir(folder))
 			_exit(127);
@@ -347,21 +341,24 @@ static pid_t start(char **argv, const char *folder, struct stream *out, struct s
 	}
 	close(out_pipe[1]);
 	close(err_pipe[1]);
-	fcntl(err_pipe[0], F_SETFL, O_NONBLOCK);
 	out->fd = out_pipe[0];
-	err->fd = err_pipe[0];
+	if (err)
+		err->fd = err_pipe[0];
+	else
+		close(err_pipe[0]);
 	return pid;
 }
 
 /*
  * Runs one program to its end, or to `limit` seconds (0: no limit), and kills
- * whatever it leaves behind. Returns its exit code as a shell counts it.
+ * whatever it leaves behind. Without `err`, both of its outputs go to `out`, in the
+ * order in which they were written.
  */
-static int run(char **argv, const char *program, const char *folder, struct stream *out,
+static void run(char **argv, const char *program, const char *folder, struct stream *out,
 	       struct stream *err, unsigned int limit)
 {
 	uint64_t begin = now_us();
-	bool out_open = true, err_open = true, running = true, late = false;
+	bool out_open = true, err_open = err, running = true, late = false;
 	pid_t pid = start(argv, folder, out, err);
 	int status = 0, pidfd = syscall(SYS_pidfd_open, pid, 0);
 
@@ -385,9 +382,9 @@ static int run(char **argv, const char *program, const char *folder, struct stre
 		if (poll(fds, 3, timed ? left / 1000 + 1 : -1) < 0 && errno != EINTR)
 			fail("poll");
 		if (fds[0].revents)
-			out_open = drain(out, err, program, begin);
+			out_open = drain(out, program, begin);
 		if (fds[1].revents)
-			err_open = drain(err, NULL, program, begin);
+			err_open = drain(err, program, begin);
 		if (fds[2].revents) {
 			running = false;
 			waitpid(pid, &status, 0);
@@ -395,7 +392,8 @@ static int run(char **argv, const char *program, const char *folder, struct stre
 		}
 	}
 	close(out->fd);
-	close(err->fd);
+	if (err)
+		close(err->fd);
 	close(pidfd);
 	while (waitpid(-1, NULL, WNOHANG) > 0)
 		;
@@ -409,19 +407,17 @@ static int run(char **argv, const char *program, const char *folder, struct stre
 	else
 		report("X %s exit=%d us=%llu\n", program, WEXITSTATUS(status),
 		       (unsigned long long)begin);
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static void run_program(const char *program, const char *stdout_prefix, unsigned int limit)
 {
-	static struct stream out, err;
+	static struct stream out;
 	char path[300], *argv[] = { path, NULL };
 
 	snprintf(path, sizeof(path), TESTS "/%s", program);
 	out = (struct stream){ .raw = -1, .prefix = stdout_prefix };
-	err = (struct stream){ .raw = -1, .prefix = "E" };
 	report("S %s\n", program);
-	run(argv, program, TESTS, &out, &err, limit);
+	run(argv, program, TESTS, &out, NULL, limit);
 }
 
 static int is_program(const struct dirent *entry)

@@ -545,7 +545,7 @@ impl<M: Memory> Ring<M> {
         let done = self.free_committed(table, position)?;
         // Not what the word says now: every round of a commit has to come further.
         self.tail = position.wrapping_add(1);
-        Ok(done)
+        Some(done)
     }
 
     fn free_committed(
@@ -560,7 +560,7 @@ impl<M: Memory> Ring<M> {
         if slot.position != position {
             let word = self.load(position);
             let freed = self.is_left_behind(position, word) && self.reclaim(position, word).is_ok();
-            return Ok((freed, None));
+            return Some((freed, None));
         }
         let (expected, again) = (Word(slot.event.word), slot.registration.zip(slot.merged));
         let mut word = self.load(position);
@@ -577,10 +577,10 @@ impl<M: Memory> Ring<M> {
                     return Some((true, None));
                 }
                 self.unchain(table, index);
-                return Ok((true, again));
+                return Some((true, again));
             };
             word = found;
         }
-        Err(())
+        None
     }
 }

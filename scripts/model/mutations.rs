@@ -233,8 +233,8 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "commit_forgets_what_merged",
         "ring",
-        "return Ok((true, again));",
-        "return Ok((true, None));",
+        "return Some((true, again));",
+        "return Some((true, None));",
         "look_and_commit",
         "stale",
     ),

@@ -42,7 +42,7 @@ impl Program {
         &self.name
     }
 
-    /// A line of stderr.
+    /// A line about it.
     pub fn note(&mut self, text: &str) {
         self.log.push(text.to_owned());
     }
@@ -52,7 +52,7 @@ impl Program {
         self.log
     }
 
-    /// A line of stdout, `us` after the start; gives the result that it tells.
+    /// A line of its output, `us` after the start; gives the result that it tells.
     pub fn line(&mut self, us: u64, text: &str) -> Option<TestResult> {
         if self.plain {
             self.log.push(text.to_owned());

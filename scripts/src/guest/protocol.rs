@@ -3,12 +3,12 @@
 #[derive(Debug, PartialEq, Eq)]
 pub enum Message<'a> {
     Started(&'a str),
-    Stdout {
+    Output {
         program: &'a str,
         us: u64,
         text: &'a str,
     },
-    Stderr {
+    About {
         program: &'a str,
         text: &'a str,
     },
@@ -56,8 +56,8 @@ impl Message<'_> {
                 let (us, text) = rest.split_once(' ')?;
                 let us = us.parse().ok()?;
                 Some(match kind {
-                    "T" => Message::Stdout { program, us, text },
-                    _ => Message::Stderr { program, text },
+                    "T" => Message::Output { program, us, text },
+                    _ => Message::About { program, text },
                 })
             }
             "X" => {
@@ -85,13 +85,13 @@ mod tests {
     #[test]
     fn every_kind_of_line() {
         assert_eq!(Message::parse("S ring"), Some(Message::Started("ring")));
-        let stdout = Message::Stdout {
+        let output = Message::Output {
             program: "ring",
             us: 15,
             text: "ok 1 a # SKIP b",
         };
-        assert_eq!(Message::parse("T ring 15 ok 1 a # SKIP b"), Some(stdout));
-        let empty = Message::Stderr {
+        assert_eq!(Message::parse("T ring 15 ok 1 a # SKIP b"), Some(output));
+        let empty = Message::About {
             program: "ring",
             text: "",
         };

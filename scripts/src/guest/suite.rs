@@ -99,14 +99,14 @@ impl<'a> Suite<'a> {
                 let plain = self.expected.plain.iter().any(|other| other == name);
                 self.program = Some(Program::new(name, plain));
             }
-            Some(Message::Stdout { program, us, text }) if self.running() == Some(program) => {
+            Some(Message::Output { program, us, text }) if self.running() == Some(program) => {
                 let found = self
                     .program
                     .as_mut()
                     .and_then(|program| program.line(us, text));
                 self.results.extend(found);
             }
-            Some(Message::Stderr { program, text }) if self.running() == Some(program) => {
+            Some(Message::About { program, text }) if self.running() == Some(program) => {
                 if let Some(program) = &mut self.program {
                     program.note(text);
                 }

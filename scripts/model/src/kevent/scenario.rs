@@ -485,7 +485,6 @@ pub fn full() {
 pub fn younger() {
     run(Plan {
         name: "younger, 2 slots",
-        preemptions: 3,
         before: &[0, 1],
         fires: &[2, 3],
         rounds: &[2, 1],
