@@ -416,11 +416,16 @@ static int big_rings_fail(void)
 		if (!FAILS(ENOMEM, kevent_init(room, KEVENT_RING_MAX, 0)))
 			return 2;
 	}
-	/* What it had been given by then has been given back. */
-	i = kevent_init(NULL, 64, 0);
-	if (i < 0 || add_users(i, 0, 10) != 10 || ready_users(i, 0, 10) != 10)
-		return 3;
-	return 0;
+	/* What it had been given by then is given back, by each processor in its time. */
+	for (i = 0; i < 500; i++) {
+		int fd = kevent_init(NULL, 64, 0);
+
+		if (fd >= 0 && add_users(fd, 0, 10) == 10 && ready_users(fd, 0, 10) == 10)
+			return 0;
+		close(fd);
+		nap();
+	}
+	return 3;
 }
 
 /* A ring that the cgroup has no memory for: ENOMEM, and nobody is killed. */
