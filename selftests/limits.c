@@ -417,7 +417,7 @@ static int big_rings_fail(void)
 			return 2;
 	}
 	/* What it had been given by then is given back, by each processor in its time. */
-	for (i = 0; i < 500; i++) {
+	for (i = 0; i < 5000; i++) {
 		int fd = kevent_init(NULL, 64, 0);
 
 		if (fd >= 0 && add_users(fd, 0, 10) == 10 && ready_users(fd, 0, 10) == 10)

@@ -72,18 +72,12 @@ pub fn install(ctx: &Context) -> Result<()> {
     if !has_apt() || !nix::unistd::geteuid().is_root() {
         return explain(&ctx.tools());
     }
-    let wanted = match packages(&ctx.tools()) {
-        Ok(wanted) if wanted.iter().all(|name| candidate(name).is_some()) => wanted,
-        _ => {
-            update(ctx)?;
-            packages(&ctx.tools())?
-        }
-    };
-    if apt_install(ctx, &wanted).is_err() {
-        update(ctx)?;
-        apt_install(ctx, &wanted)?;
+    // Lists may be older than the packages that they name, or lack the newest ones.
+    if let Err(error) = update(ctx) {
+        println!("the package lists stay as they are: {error:#}");
     }
-    Ok(())
+    let wanted = packages(&ctx.tools())?;
+    apt_install(ctx, &wanted)
 }
 
 fn update(ctx: &Context) -> Result<()> {
