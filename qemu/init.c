@@ -2,10 +2,10 @@
 /*
  * The first process of the guest: runs programs and reports over virtio ports.
  *
- * Kernel command line: kevent.mode=tests|exec|shell; for tests kevent.limit=SECONDS
- * for each program (0: none), and kevent.bench=1 to run the benchmark after them;
- * kevent.icount=1 where the clock counts instructions, which programs find in
- * KEVENT_ICOUNT.
+ * Kernel command line: kevent.mode=tests|exec|shell; kevent.cpus=N processors to run
+ * on; for tests kevent.limit=SECONDS for each program (0: none), and kevent.bench=1 to
+ * run the benchmark after them; kevent.icount=1 where the clock counts instructions,
+ * which programs find in KEVENT_ICOUNT.
  *
  * Lines on the port kevent.results, in order:
  *	S <program>			started
@@ -185,6 +185,35 @@ static const char *option(const char *name, const char *fallback)
 			return strndup(at + size + 1, strcspn(at + size + 1, " \n"));
 	}
 	return fallback;
+}
+
+/*
+ * The kernel patches its own code for the last time when its clock has settled. QEMU 7.2
+ * may run a stale translation of code that another processor patches, so the others are
+ * started only then (maxcpus=1).
+ */
+static void start_cpus(void)
+{
+	long wanted = atoi(option("kevent.cpus", "1"));
+
+	for (int tries = 0; tries < 400; tries++) {
+		char *clock = read_file("/sys/devices/system/clocksource/clocksource0/"
+					"current_clocksource", NULL);
+		bool early = clock && strstr(clock, "early");
+
+		free(clock);
+		if (!early)
+			break;
+		usleep(25000);
+	}
+	for (long cpu = 1; cpu < wanted; cpu++) {
+		char path[100];
+
+		snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%ld/online", cpu);
+		write_file(path, "1");
+	}
+	if (sysconf(_SC_NPROCESSORS_ONLN) != wanted)
+		fail("processors");
 }
 
 static int find_port(const char *wanted)
@@ -499,6 +528,7 @@ int main(void)
 		dup2(console, i);
 	if (console > 2)
 		close(console);
+	start_cpus();
 	set_limits();
 	loopback_up();
 	setenv("PATH", "/bin:/kevent", 1);

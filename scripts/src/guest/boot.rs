@@ -115,7 +115,8 @@ pub fn qemu(
     qemu.arg("-kernel").arg(kernel);
     qemu.arg("-initrd").arg(initramfs);
     qemu.arg("-append").arg(format!(
-        "console={console} panic=-1 loglevel=7 kevent.icount={} {}",
+        "console={console} panic=-1 loglevel=7 maxcpus=1 kevent.cpus={} kevent.icount={} {}",
+        boot.cpus,
         u32::from(boot.counted),
         mode.options(boot.bench)
     ));
@@ -160,6 +161,15 @@ mod tests {
             );
             assert!(line.contains("-smp 1"), "{line}");
             assert!(line.contains("kevent.icount=1"), "{line}");
+        }
+    }
+
+    #[test]
+    fn every_processor_is_started_by_init() {
+        for boot in &BOOTS {
+            let line = line(boot, Accel::Tcg, TESTS);
+            let cpus = format!("maxcpus=1 kevent.cpus={} ", boot.cpus);
+            assert!(line.contains(&cpus), "{line}");
         }
     }
 
