@@ -47,7 +47,7 @@
 //!
 //! ```text
 //!   Queue::control          (mutex; serializes kevent_ctl())
-//!     > GRAPH               (mutex; global; only where queues watch queues)
+//!     > QUEUE_GRAPH         (mutex; global; only where queues watch queues)
 //!     > pollers of another queue  (wait queue lock; add and remove of a tie; held in its wake-ups)
 //!         > Queue::inner    (spinlock, interrupts off; all that wake-ups change)
 //!             > Queue::sleepers (wait queue lock)

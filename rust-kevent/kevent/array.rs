@@ -30,6 +30,7 @@ impl<T: Clone> Array<T> {
 
 impl<T> Array<T> {
     /// The number of elements.
+    #[expect(clippy::len_without_is_empty, reason = "none is empty")]
     pub fn len(&self) -> usize {
         self.0.len()
     }

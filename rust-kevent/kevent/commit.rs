@@ -4,8 +4,7 @@
 
 use super::{
     queue::Queue,
-    ring::CommitError,
-    state::Wake, //
+    ring::CommitError, //
 };
 use crate::prelude::*;
 
@@ -28,12 +27,7 @@ pub(crate) fn commit(queue: &Queue, index: u32, over: u32) -> Result<u32> {
             Err(CommitError::Wraps) => return Err(EOVERFLOW),
         };
         freed = freed.saturating_add(committed.freed);
-        let events = if committed.wake == Wake::None {
-            0
-        } else {
-            ROUND
-        };
-        queue.wake(inner, committed.wake, events);
+        queue.wake(inner, committed.wake, committed.events);
         if !committed.more {
             return Ok(freed);
         }

@@ -70,6 +70,12 @@ fn copy_round(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) ->
 
 fn copy(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) -> Result {
     loop {
+        // What a dying thread takes, nobody sees. A page that comes and goes must not hold it.
+        //
+        // SAFETY: Looks at `current`.
+        if unsafe { bindings::kevent_is_dying() } {
+            return Err(EINTR);
+        }
         match copy_round(queue, buffer, copied, max) {
             Round::Over => return Ok(()),
             Round::Full => {}
@@ -106,12 +112,6 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, mut buffer: Buffer) -
     loop {
         if matches!(woken, Woken::Done | Woken::Timeout) && copied < min {
             woken = wait(queue, min.saturating_sub(copied), request.deadline);
-        }
-        // What a dying thread takes, nobody sees.
-        //
-        // SAFETY: Looks at `current`.
-        if unsafe { bindings::kevent_is_dying() } {
-            return Err(EINTR);
         }
         if let Err(err) = copy(queue, &mut buffer, &mut copied, max) {
             return if copied == 0 { Err(err) } else { Ok(copied) };

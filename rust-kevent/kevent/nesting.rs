@@ -30,7 +30,7 @@ struct Graph {
 
 global_lock! {
     // SAFETY: Initialized by `init()`, before there is a queue.
-    unsafe(uninit) static GRAPH: Mutex<Option<Graph>> = None;
+    unsafe(uninit) static QUEUE_GRAPH: Mutex<Option<Graph>> = None;
 }
 
 /// Prepares the graph.
@@ -40,7 +40,7 @@ global_lock! {
 /// Must be called once, before all else in this module.
 pub(crate) unsafe fn init() {
     // SAFETY: By the safety requirement.
-    unsafe { GRAPH.init() };
+    unsafe { QUEUE_GRAPH.init() };
 }
 
 fn next(edges: &RBTree<Edge, ()>, from: u64, after: Option<Edge>) -> Option<Edge> {
@@ -115,7 +115,7 @@ impl Nested {
         if outer == inner {
             return Err(ELOOP);
         }
-        let mut guard = GRAPH.lock();
+        let mut guard = QUEUE_GRAPH.lock();
         let graph = guard.get_or_insert_with(|| Graph {
             below: RBTree::new(),
             above: RBTree::new(),
@@ -138,7 +138,7 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        if let Some(graph) = &mut *GRAPH.lock() {
+        if let Some(graph) = &mut *QUEUE_GRAPH.lock() {
             graph.remove(self.outer, self.inner, self.id);
         }
     }

@@ -96,3 +96,11 @@ pub(crate) fn check(request: &Event) -> Result<&'static dyn Source> {
     source.check(request)?;
     Ok(source)
 }
+
+/// The bits that READY fires: those of the request that are wanted, all of them if it names none.
+fn injected(registration: &Event, request: &Event) -> u32 {
+    match request.mask {
+        0 => registration.mask,
+        mask => mask & registration.mask,
+    }
+}

@@ -382,12 +382,16 @@ impl<M: Memory> State<M> {
             };
             committed.freed = committed.freed.wrapping_add(u32::from(done));
             if let Some((handle, fired)) = again {
-                committed.wake = committed.wake.or(self.fire(handle, &fired));
+                let wake = self.fire(handle, &fired);
+                committed.wake = committed.wake.or(wake);
+                committed.events = committed.events.wrapping_add(u32::from(wake != Wake::None));
             }
             position = position.wrapping_add(1);
         }
-        if self.flush(limit) > 0 {
+        let moved = self.flush(limit);
+        if moved > 0 {
             committed.wake = committed.wake.or(Wake::One);
+            committed.events = committed.events.wrapping_add(moved);
         }
         Ok(committed)
     }
@@ -400,6 +404,8 @@ pub struct Committed {
     pub freed: u32,
     /// Whom to wake.
     pub wake: Wake,
+    /// For how many events.
+    pub events: u32,
     /// The range is not yet through.
     pub more: bool,
 }

@@ -12,11 +12,29 @@ use crate::{
 };
 
 declare_trace! {
+    /// # Safety
+    ///
+    /// None: all arguments are numbers.
     unsafe fn kevent_add(queue: u64, kind: u32, id: u64, mask: u32, flags: u32);
+    /// # Safety
+    ///
+    /// None: all arguments are numbers.
     unsafe fn kevent_remove(queue: u64, kind: u32, id: u64, outstanding: bool);
+    /// # Safety
+    ///
+    /// None: all arguments are numbers.
     unsafe fn kevent_fire(queue: u64, mask: u32, posted: bool);
+    /// # Safety
+    ///
+    /// None: all arguments are numbers.
     unsafe fn kevent_get(queue: u64, min_nr: u32, max_nr: u32, ret: c_long);
+    /// # Safety
+    ///
+    /// None: all arguments are numbers.
     unsafe fn kevent_wait(queue: u64, num: u32, old_uidx: u32, ret: c_long);
+    /// # Safety
+    ///
+    /// None: all arguments are numbers.
     unsafe fn kevent_commit(queue: u64, index: u32, over: u32, ret: c_long);
 }
 

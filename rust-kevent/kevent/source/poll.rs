@@ -6,6 +6,7 @@
 //! for the last time, the registration ends.
 
 use super::{
+    injected,
     Source,
     Tie,
     Watch, //
@@ -89,13 +90,8 @@ impl Source for Poll {
     }
 
     fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {
-        let mask = if request.mask == 0 {
-            registration.mask
-        } else {
-            request.mask & registration.mask
-        };
         Ok(Fired {
-            mask,
+            mask: injected(registration, request),
             result: RET_DONE | RET_INJECTED,
             ..Fired::default()
         })

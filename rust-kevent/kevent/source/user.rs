@@ -5,6 +5,7 @@
 //! They have no state, so level and edge are one. Masks are ORed, and the datum is a sum.
 
 use super::{
+    injected,
     Source,
     Watch, //
 };
@@ -44,13 +45,8 @@ impl Source for User {
         if request.data & DATA_CLOSED != 0 {
             return Err(EINVAL);
         }
-        let mask = if request.mask == 0 {
-            registration.mask
-        } else {
-            request.mask & registration.mask
-        };
         Ok(Fired {
-            mask,
+            mask: injected(registration, request),
             result: RET_DONE | RET_COUNTED,
             data: request.data,
             error: 0,
