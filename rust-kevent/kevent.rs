@@ -14,10 +14,11 @@
 //!
 //! ```text
 //!   source --> Queue::report() --> State::fire() --> Ring::append() --> consumer in user space
-//!                                       |                                     |
-//!                                       +--> pending list --> flush ----------+
-//!                                                 |
-//!                                                 +--> kevent_get_events()
+//!     ^                                 |                  |                  |
+//!     |                                 +--> pending list -+-- flush ---------+
+//!     |                                           |
+//!     +-- look() <-- list of those to look at     +--> kevent_get_events()
+//!                    again <-- published
 //! ```
 //!
 //! The kernel only notifies. No operation is run from a queue, and none ever will be.
@@ -28,37 +29,43 @@
 //! |------------------------------------------------------------|-----------------------------------|
 //! | `word`, `event`, `ring`, `registration`, `state`           | the slot protocol and what a queue does with what fires; nothing of the kernel but atomics, no `unsafe`, compiled on the host as well |
 //! | `memory`, `array`, `record`                                | memory that is mapped, allocated, copied |
-//! | `queue`, `nesting`, `limit`, `deadline`, `trace`           | a queue, who sleeps on it, what it may watch, what it costs |
+//! | `queue`, `limit`, `deadline`, `trace`                      | a queue, who sleeps on it, what it costs |
 //! | `source` and below                                         | one file for each source          |
 //! | `ctl`, `get`, `wait`, `commit`, `file`, `syscall`          | one file for each call            |
 //!
 //! # Who owns what
 //!
 //! * The file owns the queue by an [`Arc`](crate::sync::Arc); mappings own the file.
-//! * The queue owns its registrations: the place in the state's table, and an `Item` in the tree with
-//!   what ties it to its source.
-//! * A tie holds what it watches only as far as it needs memory to stay: a tie to a queue holds the
-//!   `Queue`, not its file. So nothing that is watched is kept open, and no cycle of files arises.
-//! * `Queue::release()` ends all ties while the file still holds the queue.
+//! * The queue owns its registrations: a key in the tree, and a place in the state's table, with the
+//!   [`Tie`](source::Tie) to what is watched.
+//! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
+//!   circle is opened by `Queue::release()`, which ends all ties and empties the table.
+//! * Nothing owns what is watched. The last close of a file ends its tie; see `source::poll`.
 //!
 //! # Locks
 //!
 //! From outer to inner:
 //!
 //! ```text
-//!   Queue::control          (mutex; serializes kevent_ctl())
-//!     > QUEUE_GRAPH         (mutex; global; only where queues watch queues)
-//!     > pollers of another queue  (wait queue lock; add and remove of a tie; held in its wake-ups)
-//!         > Queue::inner    (spinlock, interrupts off; all that wake-ups change)
-//!             > Queue::sleepers (wait queue lock)
-//!   Queue::pollers          (wait queue lock; after inner is dropped; watchers' locks are below it)
+//!   Queue::control                    (mutex; serializes kevent_ctl() and the closing of files)
+//!     > QUEUE_GRAPH, GROUPS           (mutexes; global; queues that watch queues, or take turns)
+//!     > file->f_lock                  (the list of those who are told of the last close)
+//!     > a source's own lock           (wait queue lock of a file, state of a timer)
+//!         > Group::turns              (spinlock, interrupts off; only EXCLUSIVE)
+//!             > Queue::inner          (spinlock, interrupts off; all that wake-ups change)
+//!                 > Queue::sleepers   (wait queue lock)
+//!             > Queue::pollers        (wait queue lock; after inner is dropped; watchers' locks are
+//!                                      below it)
 //! ```
 //!
 //! * `inner` is taken in hard interrupts. It protects `State`; under it nothing allocates, sleeps or
 //!   touches user memory in a way that could fault.
-//! * `control` may be held while memory is allocated, never while user memory is touched.
-//! * The wake-up of a watched queue holds its `pollers` and takes the `inner` of the watching one.
-//!   That one's pollers are told by a work item, so that no two locks of one class nest.
+//! * `control` may be held while memory is allocated and files are polled, never while user memory is
+//!   touched.
+//! * No lock is held while a tie is asked, except `control` by `kevent_ctl()`. So a queue in a queue
+//!   takes no two locks of one class.
+//! * The wake-up of a queue that is watched holds its `pollers` and takes the `inner` of the watching
+//!   one. That one's pollers are told by a work item, for the same reason.
 //!
 //! # Fields
 //!
@@ -66,7 +73,8 @@
 //! |------------------------------------|------------------------------------------------|
 //! | `Queue::inner`, with all of `State`| itself                                         |
 //! | `Control`                          | `control`                                      |
-//! | `Item::handle`                     | immutable; names a place of the table until `Control::end()` |
+//! | `FileTie::parts`                   | `control`; its own lock only lends it out      |
+//! | `Clockwork`                        | the lock of its timer                          |
 //! | words and data of the ring         | atomic; see `ring`                             |
 //! | the rest of an entry               | written by the kernel while the slot is finished |
 //! | header of the ring                 | written under `inner`, never read              |
@@ -78,13 +86,17 @@
 //! * *Take and fire again*: a merge into the word either comes before the take, whose acquire then
 //!   shows what made the source fire, or fails, and the event is appended.
 //! * *Take and REMOVE*: REMOVE retracts by compare-exchange. If it fails, the answer says OUTSTANDING.
-//! * *Fire and REMOVE*: the tie is dropped before the handle is given up, under the lock that its
-//!   wake-ups hold. READY finds handles under `control`.
+//! * *Fire and REMOVE*: the tie ends before the handle is given up: its entries leave the wait queues
+//!   under the lock that wake-ups hold, and its timer is cancelled. READY finds handles under `control`.
+//! * *Look and REMOVE, MODIFY*: who looks has an `Arc` of the tie, and takes no lock. What it found is
+//!   void if the generation of the registration is no longer that which it was asked for.
+//! * *Look and fire*: who is looked at is off its list, and fires by itself. What both find merges, or
+//!   is reported twice, as levels may be.
 //! * *Fire and sleep*: both under `inner`: the sleeper sees the event, or the event sees the sleeper.
 //! * *Free and pending*: see `state`. No call that sleeps does so while something is pending.
 //! * *Poll and fire*: a poller registers, then looks under `inner`; who fires looks for pollers under it.
-//! * *Close of a watched queue and its watcher*: the wake-up with `POLLHUP` ends the registration in
-//!   the state; the next `kevent_ctl()`, or the close, frees it.
+//! * *Close of a file and of the queue, or REMOVE*: both under `control`; who comes second finds a
+//!   tie that has ended. See `source::poll`.
 //! * *Woken and killed*: who leaves with a signal pending, or without having seen an event, passes its
 //!   wake-up on.
 
@@ -97,7 +109,6 @@ mod file;
 mod get;
 mod limit;
 pub mod memory;
-mod nesting;
 mod queue;
 mod record;
 pub mod registration;

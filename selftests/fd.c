@@ -608,10 +608,33 @@ TEST_F(fd, nested)
 	EXPECT_EQ((uint32_t)POLLIN, self->ev[0].fired);
 	ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
 	EXPECT_EQ(0, get_now(outer, 8, self->ev));
-	/* A level would have to be looked at again. */
 	EXPECT_EQ(1, unnest(outer, self->fd));
-	EXPECT_TRUE(FAILS(EOPNOTSUPP, nest(outer, self->fd, 0)));
 	EXPECT_EQ(0, poll_now(outer));
+	close(outer);
+}
+
+/* Level: told again, through both queues, as long as the inner one has an event. */
+TEST_F(fd, nested_level)
+{
+	int outer = kevent_init(NULL, 0, 0), outermost = kevent_init(NULL, 2, 0);
+	int i;
+
+	ASSERT_LE(0, outer);
+	ASSERT_LE(0, outermost);
+	ASSERT_EQ(1, nest(outer, self->fd, 0));
+	ASSERT_EQ(1, nest(outermost, outer, 0));
+	ASSERT_EQ(1, ready(self->fd, 0, 1));
+	for (i = 0; i < 3; i++) {
+		EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(outermost));
+		ASSERT_EQ(1, get_now(outermost, 8, self->ev));
+		ASSERT_EQ(1, get_now(outer, 8, self->ev));
+		EXPECT_EQ((uint64_t)self->fd, self->ev[0].id);
+	}
+	ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+	EXPECT_EQ(0, poll_now(outermost));
+	EXPECT_EQ(0, get_now(outermost, 8, self->ev));
+	EXPECT_EQ(0, get_now(outer, 8, self->ev));
+	close(outermost);
 	close(outer);
 }
 

@@ -3,7 +3,10 @@
 //! `kevent_commit()`: free slots by position.
 
 use super::{
-    queue::Queue,
+    queue::{
+        Queue,
+        FEW, //
+    },
     ring::CommitError, //
 };
 use crate::prelude::*;
@@ -27,7 +30,11 @@ pub(crate) fn commit(queue: &Queue, index: u32, over: u32) -> Result<u32> {
             Err(CommitError::Wraps) => return Err(EOVERFLOW),
         };
         freed = freed.saturating_add(committed.freed);
+        let look = !committed.more && inner.events.to_look_at() != 0;
         queue.wake(inner, committed.wake, committed.events);
+        if look {
+            queue.look_again(FEW);
+        }
         if !committed.more {
             return Ok(freed);
         }

@@ -15,7 +15,6 @@ use super::{
     },
     queue::{
         Control,
-        Item,
         Key,
         Queue, //
     },
@@ -23,8 +22,10 @@ use super::{
         answer,
         with_records, //
     },
+    registration::Handle,
     source::{
         self,
+        Target,
         Tie, //
     },
     state::Wake,
@@ -151,97 +152,123 @@ fn template(control: &mut Control, request: &mut Event) -> Event {
     }
 }
 
-/// Whether a key is in use. A ONESHOT registration that is over makes way.
-fn is_present(queue: &Queue, control: &mut Control, key: &Key) -> bool {
-    let Some(item) = control.items.get(key) else {
-        return false;
-    };
-    if queue.lock().events.template(item.handle).is_some() {
-        return true;
+/// The registration of a key. A ONESHOT one that is over makes way.
+fn present(queue: &Queue, control: &mut Control, key: &Key) -> Option<Handle> {
+    let handle = *control.items.get(key)?;
+    if queue.lock().events.template(handle).is_some() {
+        return Some(handle);
     }
-    if let Some(item) = control.take(key) {
-        control.end(queue, item);
-    }
-    false
+    control.take(key);
+    control.end(queue, handle);
+    None
+}
+
+/// Whether a registration watches what its key names now. If not, it is a ghost: its file lives on
+/// under another number.
+fn is_current(queue: &Queue, handle: Handle, request: &Event) -> Result<bool> {
+    tied(queue, handle).map_or(Ok(true), |tie| tie.is_of(request))
+}
+
+fn tied(queue: &Queue, handle: Handle) -> Option<Arc<dyn Tie>> {
+    queue.lock().events.tied(handle).cloned()
 }
 
 fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     let source = source::check(request)?;
     let key = Key::of(request);
-    if is_present(queue, control, &key) {
-        return Err(EEXIST);
+    if let Some(handle) = present(queue, control, &key) {
+        if is_current(queue, handle, request)? {
+            return Err(EEXIST);
+        }
+        control.forget(queue, handle);
     }
     queue.limit.charge()?;
-    let added = insert(queue, control, source, key, request);
-    if added.is_err() {
-        queue.limit.uncharge();
+    let handle = match insert(queue, control, source, key, request) {
+        Ok(handle) => handle,
+        Err(error) => {
+            queue.limit.uncharge();
+            return Err(error);
+        }
+    };
+    control.count = control.count.saturating_add(1);
+    if let Err(error) = start(queue, handle, request) {
+        control.take(&key);
+        control.end(queue, handle);
+        return Err(error);
     }
-    added
+    trace::add(queue, request);
+    Ok(0)
 }
 
+/// Puts a registration into the table and the tree, with what will tie it to its source.
 fn insert(
     queue: &Arc<Queue>,
     control: &mut Control,
     source: &dyn source::Source,
     key: Key,
     request: &mut Event,
-) -> Result<u32> {
+) -> Result<Handle> {
     queue.reserve()?;
     let node = crate::rbtree::RBTreeNodeReservation::new(accounted())?;
     let template = template(control, request);
     let handle = queue.lock().events.add(template).ok_or(ENOSPC)?;
-    match source.watch(queue, handle, request) {
-        Ok(watch) => {
-            if let Some(watch) = &watch {
-                watch.look();
-            }
-            control
-                .items
-                .insert(node.into_node(key, Item { handle, watch }));
-            control.count = control.count.saturating_add(1);
-            trace::add(queue, request);
-            Ok(0)
-        }
+    let target = Target {
+        queue: queue.clone(),
+        handle,
+    };
+    match source.tie(target) {
+        Ok(Some(tie)) => queue.lock().events.tie(handle, tie, source.nature()),
+        Ok(None) => {}
         Err(error) => {
             queue.lock().events.remove(handle);
-            Err(error)
+            return Err(error);
         }
     }
+    control.items.insert(node.into_node(key, handle));
+    Ok(handle)
+}
+
+/// Begins to watch, or to watch as a changed request says, and reports what is true now.
+fn start(queue: &Queue, handle: Handle, request: &Event) -> Result {
+    let asked = queue.lock().events.ask(handle);
+    if let Some(asked) = asked {
+        if let Some(fired) = asked.tie.clone().start(request)? {
+            queue.found(&asked, &fired);
+        }
+    }
+    Ok(())
 }
 
 fn remove(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     source::lookup(request.kind)?;
     let key = Key::of(request);
-    if !is_present(queue, control, &key) {
-        return Err(ENOENT);
-    }
-    let item = control.take(&key).ok_or(ENOENT)?;
-    let outstanding = control.end(queue, item);
+    let handle = present(queue, control, &key).ok_or(ENOENT)?;
+    control.take(&key);
+    let outstanding = control.end(queue, handle);
     trace::remove(queue, request, outstanding);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
 }
 
 fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     source::check(request)?;
-    let key = Key::of(request);
-    if !is_present(queue, control, &key) {
+    let handle = present(queue, control, &Key::of(request)).ok_or(ENOENT)?;
+    if !is_current(queue, handle, request)? {
         return Err(ENOENT);
     }
-    let template = template(control, request);
-    let item = control.items.get(&key).ok_or(ENOENT)?;
-    let outstanding = queue.lock().events.modify(item.handle, template);
-    if let Some(watch) = &item.watch {
-        watch.look();
+    if let Some(tie) = tied(queue, handle) {
+        tie.pause();
     }
+    let template = template(control, request);
+    let outstanding = queue.lock().events.modify(handle, template);
+    start(queue, handle, request)?;
     trace::add(queue, request);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
 }
 
 fn set(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
-    if is_present(queue, control, &Key::of(request)) {
-        modify(queue, control, request)
-    } else {
-        add(queue, control, request)
+    match present(queue, control, &Key::of(request)) {
+        Some(handle) if is_current(queue, handle, request)? => modify(queue, control, request),
+        _ => add(queue, control, request),
     }
 }
 

@@ -8,6 +8,8 @@ pub const RET_BROKEN: u32 = 0x1;
 pub const RET_DONE: u32 = 0x2;
 /// An event of the registration is taken and not finished.
 pub const RET_OUTSTANDING: u32 = 0x8;
+/// The source did not say which bits are true.
+pub const RET_RECHECK: u32 = 0x10;
 /// Fired by READY.
 pub const RET_INJECTED: u32 = 0x20;
 /// The datum counts.

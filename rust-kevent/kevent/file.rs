@@ -42,7 +42,7 @@ impl FileOperations for Queue {
     fn poll(queue: ArcBorrow<'_, Queue>, file: &File, table: &PollTable<'_>) -> u32 {
         table.register_wait(file, queue.pollers());
         // Under the lock of those who wake: they see the entry above, or this sees their event.
-        if queue.lock().events.has_events() {
+        if queue.is_readable() {
             bindings::POLLIN | bindings::POLLRDNORM
         } else {
             0
@@ -77,14 +77,14 @@ impl FileOperations for Queue {
             pending,
             control.count
         );
-        for item in control.items.values() {
+        for handle in control.items.values() {
             let Some(Event {
                 kind,
                 id,
                 mask,
                 flags,
                 ..
-            }) = queue.lock().events.template(item.handle).copied()
+            }) = queue.lock().events.template(*handle).copied()
             else {
                 continue;
             };

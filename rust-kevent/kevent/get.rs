@@ -5,19 +5,37 @@
 //! An event is copied before it is taken, both under the lock, so that a bad address, a signal or
 //! a faster consumer of the ring costs nothing. The copy must not fault there; a page that is not
 //! present is faulted in with the lock dropped, and the copy is tried again.
+//!
+//! An event to which its source has to agree is taken first, so that what fires while the source is
+//! asked is an event of its own. It is dropped if nothing is true any more, and comes back if it
+//! cannot be copied.
 
 use super::{
     deadline::Deadline,
-    queue::{
-        Queue,
-        Woken, //
+    event::{
+        Event,
+        REQ_DISPATCH,
+        RET_RECHECK, //
     },
-    record::Buffer, //
+    queue::{
+        Inner,
+        Queue,
+        Woken,
+        FEW, //
+    },
+    record::Buffer,
+    source::Tie,
+    state::Asked,
+    word::Word, //
 };
 use crate::{
     bindings,
     prelude::*,
-    sync::CondVarTurn, //
+    sync::{
+        lock::spinlock::SpinLockIrqGuard,
+        Arc,
+        CondVarTurn, //
+    }, //
 };
 
 /// Events copied in one round of the lock.
@@ -42,10 +60,38 @@ enum Round {
     Full,
     /// The next place is not present.
     Fault,
+    /// This event is taken, and delivered if its source agrees.
+    Check(Asked<Arc<dyn Tie>>, Event),
 }
 
-fn copy_round(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) -> Round {
-    let mut inner = queue.lock();
+/// Looks again, once in a call: a level is not to be delivered twice by it.
+fn look_once<'a>(
+    queue: &'a Queue,
+    mut inner: SpinLockIrqGuard<'a, Inner>,
+    looked: &mut bool,
+) -> SpinLockIrqGuard<'a, Inner> {
+    if !*looked && inner.events.to_look_at() != 0 {
+        let limit = if inner.events.has_events() {
+            FEW
+        } else {
+            u32::MAX
+        };
+        drop(inner);
+        queue.look_again(limit);
+        inner = queue.lock();
+    }
+    *looked = true;
+    inner
+}
+
+fn copy_round(
+    queue: &Queue,
+    buffer: &mut Buffer,
+    copied: &mut u32,
+    max: u32,
+    looked: &mut bool,
+) -> Round {
+    let mut inner = look_once(queue, queue.lock(), looked);
     for _ in 0..ROUND {
         if *copied == max {
             break;
@@ -53,6 +99,12 @@ fn copy_round(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) ->
         let Some((next, event)) = inner.events.peek() else {
             break;
         };
+        if let Some(asked) = inner.events.to_check(next, &event) {
+            if inner.events.take(next) {
+                return Round::Check(asked, event);
+            }
+            continue;
+        }
         match buffer.offer(&event, || inner.events.take(next)) {
             Ok(true) => *copied = copied.saturating_add(1),
             Ok(false) => {}
@@ -68,7 +120,50 @@ fn copy_round(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) ->
     }
 }
 
-fn copy(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) -> Result {
+/// Delivers an event if it is still true. Returns whether it was.
+fn check(
+    queue: &Queue,
+    buffer: &mut Buffer,
+    asked: &Asked<Arc<dyn Tie>>,
+    mut event: Event,
+) -> Result<bool> {
+    let word = Word(event.word);
+    let wanted = event.mask | asked.tie.always();
+    let mask = asked.tie.look(true).map_or(0, |found| found.mask & wanted);
+    if mask != 0 {
+        event.word = Word::untaken(mask, word.result() & !RET_RECHECK, 0).0;
+        let Err(error) = buffer.push(&event) else {
+            return Ok(true);
+        };
+        undeliver(queue, asked);
+        return Err(error);
+    }
+    if event.flags & REQ_DISPATCH != 0 {
+        undeliver(queue, asked);
+    }
+    Ok(false)
+}
+
+/// An event was taken, and delivered to nobody: its registration reports what is true now.
+fn undeliver(queue: &Queue, asked: &Asked<Arc<dyn Tie>>) {
+    {
+        let mut inner = queue.lock();
+        if inner.events.is_valid(asked) {
+            inner.events.rearm(asked.handle);
+        }
+    }
+    if let Some(fired) = asked.tie.look(true) {
+        queue.found(asked, &fired);
+    }
+}
+
+fn copy(
+    queue: &Queue,
+    buffer: &mut Buffer,
+    copied: &mut u32,
+    max: u32,
+    looked: &mut bool,
+) -> Result {
     loop {
         // What a dying thread takes, nobody sees. A page that comes and goes must not hold it.
         //
@@ -76,21 +171,26 @@ fn copy(queue: &Queue, buffer: &mut Buffer, copied: &mut u32, max: u32) -> Resul
         if unsafe { bindings::kevent_is_dying() } {
             return Err(EINTR);
         }
-        match copy_round(queue, buffer, copied, max) {
+        match copy_round(queue, buffer, copied, max, looked) {
             Round::Over => return Ok(()),
             Round::Full => {}
             Round::Fault => buffer.fault_in()?,
+            Round::Check(asked, event) => {
+                if check(queue, buffer, &asked, event)? {
+                    *copied = copied.saturating_add(1);
+                }
+            }
         }
     }
 }
 
-fn wait(queue: &Queue, events: u32, deadline: Deadline) -> Woken {
+fn wait(queue: &Queue, events: u32, deadline: Deadline, looked: &mut bool) -> Woken {
     let turn = if events > 1 {
         CondVarTurn::Shared
     } else {
         CondVarTurn::Exclusive
     };
-    let mut inner = queue.lock();
+    let mut inner = look_once(queue, queue.lock(), looked);
     queue.sleep(&mut inner, turn, deadline, |state| {
         state.available(u64::from(events)) >= u64::from(events)
     })
@@ -103,17 +203,23 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, mut buffer: Buffer) -
         return Err(EINVAL);
     }
     let mut woken = Woken::Done;
+    let mut looked = false;
     if let Some(batch) = request.batch {
         if min != 0 {
-            woken = wait(queue, max, batch);
+            woken = wait(queue, max, batch, &mut looked);
         }
     }
     let mut copied = 0;
     loop {
         if matches!(woken, Woken::Done | Woken::Timeout) && copied < min {
-            woken = wait(queue, min.saturating_sub(copied), request.deadline);
+            woken = wait(
+                queue,
+                min.saturating_sub(copied),
+                request.deadline,
+                &mut looked,
+            );
         }
-        if let Err(err) = copy(queue, &mut buffer, &mut copied, max) {
+        if let Err(err) = copy(queue, &mut buffer, &mut copied, max, &mut looked) {
             return if copied == 0 { Err(err) } else { Ok(copied) };
         }
         if copied >= min || woken != Woken::Done {

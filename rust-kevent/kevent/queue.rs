@@ -22,8 +22,10 @@ use super::{
         Ring,
         Slot, //
     },
-    source::Watch,
+    source::Tie,
     state::{
+        Asked,
+        Look,
         State,
         Wake, //
     },
@@ -43,7 +45,6 @@ use crate::{
         new_mutex,
         new_spinlock_irq,
         poll::PollCondVarBox,
-        wait::WaitHead,
         Arc,
         CondVar,
         CondVarTurn,
@@ -59,11 +60,6 @@ use crate::{
         WorkItem, //
     }, //
 };
-use core::{
-    mem::ManuallyDrop,
-    ptr::NonNull, //
-};
-
 static NUMBER: Atomic<u64> = Atomic::new(0);
 
 /// What names a registration in its queue.
@@ -85,18 +81,19 @@ impl Key {
     }
 }
 
-/// A registration as process context sees it.
-pub(crate) struct Item {
-    /// Its place in the state.
-    pub(crate) handle: Handle,
-    /// What ties it to its source. Dropped before the handle is given up.
-    pub(crate) watch: Option<Watch>,
-}
+/// Registrations and events of a queue.
+pub(crate) type Events = State<Arc<RingMemory>, Arc<dyn Tie>>;
+
+/// Registrations looked at again by a call that may find enough without them.
+pub(crate) const FEW: u32 = 64;
+
+/// How `EPOLL_URING_WAKE` marks a wake-up that io_uring must not answer from its own.
+const URING_WAKE: u32 = 1 << 27;
 
 /// What is changed by `kevent_ctl()` alone.
 pub(crate) struct Control {
     /// All registrations.
-    pub(crate) items: RBTree<Key, Item>,
+    pub(crate) items: RBTree<Key, Handle>,
     /// How many there are.
     pub(crate) count: u32,
     /// The generation of the newest.
@@ -110,7 +107,7 @@ const RECENT: usize = 64;
 /// What wake-ups change.
 pub(crate) struct Inner {
     /// Registrations and events.
-    pub(crate) events: State<Arc<RingMemory>>,
+    pub(crate) events: Events,
     /// Threads in [`Queue::sleep()`].
     sleepers: u32,
     /// How many of them READY lets go.
@@ -197,52 +194,87 @@ impl Queue {
         &self.pollers
     }
 
-    /// A source has `mask` to report. Called from any context, also from the wake-up of another
-    /// queue; so pollers are told later, by a work item.
-    pub(crate) fn report(&self, handle: Handle, mask: u32, result: u32) {
-        let mut inner = self.lock();
-        let Some(wanted) = inner.events.template(handle).map(|template| template.mask) else {
-            return;
-        };
-        let mask = mask & wanted;
-        if mask == 0 {
-            return;
-        }
-        let fired = Fired {
-            mask,
-            result,
-            ..Fired::default()
-        };
-        let wake = inner.events.fire(handle, &fired);
-        trace::fire(self, mask, wake != Wake::None);
-        self.wake_sleepers(&inner, wake, 1);
-        if wake != Wake::None && self.pollers.is_active() {
-            drop(inner);
+    /// A source says that the bits of `fired` are true, of which those count that are wanted or in
+    /// `always`. Returns whether that made an event, or only changed one; nothing if it concerns
+    /// nobody.
+    ///
+    /// Called from any context. `later` keeps the lock of the pollers out of it, for who holds one of
+    /// that class.
+    pub(crate) fn report(
+        this: &Arc<Self>,
+        handle: Handle,
+        fired: &Fired,
+        always: u32,
+        later: bool,
+    ) -> Option<bool> {
+        let mut inner = this.lock();
+        let wake = inner.events.report(handle, fired, always)?;
+        trace::fire(this, fired.mask, wake != Wake::None);
+        this.wake_sleepers(&inner, wake, 1);
+        let poll = wake != Wake::None && this.pollers.is_active();
+        drop(inner);
+        if poll && later {
             // A work item that is on its way already tells them.
-            let _ = workqueue::system().enqueue(self.owner().to_arc());
+            let _ = workqueue::system().enqueue(this.clone());
+        } else if poll {
+            this.tell_pollers(fired.mask & URING_WAKE);
+        }
+        Some(wake != Wake::None)
+    }
+
+    /// What process context found by asking a source, unless the request has changed meanwhile.
+    pub(crate) fn found(&self, asked: &Asked<Arc<dyn Tie>>, fired: &Fired) {
+        let mut inner = self.lock();
+        if !inner.events.is_valid(asked) {
+            return;
+        }
+        let always = asked.tie.always();
+        if let Some(wake) = inner.events.report(asked.handle, fired, always) {
+            trace::fire(self, fired.mask, wake != Wake::None);
+            self.wake(inner, wake, 1);
         }
     }
 
-    /// The source of a registration is gone. Called from any context.
-    pub(crate) fn end(&self, handle: Handle) {
-        self.lock().events.end(handle);
+    /// Looks at `limit` registrations again of which there may be more to say. No lock is held while
+    /// a source is asked.
+    pub(crate) fn look_again(&self, limit: u32) {
+        let mut left = self.lock().events.to_look_at().min(limit);
+        while left != 0 {
+            let look = self.lock().events.next_look(&mut left);
+            match look {
+                Look::At(asked, finished) => {
+                    if let Some(fired) = asked.tie.look(finished) {
+                        self.found(&asked, &fired);
+                    }
+                }
+                Look::More => {}
+                Look::Nothing => return,
+            }
+        }
     }
 
-    /// Something that the queue owns knows it by this.
-    pub(crate) fn owner(&self) -> Owner {
-        // INVARIANT: By the contract of the callers: `release()` drops what they make of it.
-        Owner(NonNull::from(self))
+    /// Whether there is an event to be had, also after looking.
+    pub(crate) fn is_readable(&self) -> bool {
+        let mut inner = self.lock();
+        if inner.events.has_events() {
+            return true;
+        }
+        if inner.events.to_look_at() == 0 {
+            return false;
+        }
+        drop(inner);
+        self.look_again(u32::MAX);
+        self.lock().events.has_events()
     }
 
     /// The last descriptor and the last mapping are gone.
     pub(crate) fn release(&self) {
-        self.pollers.notify_poll(bindings::POLLHUP);
-        let items = core::mem::take(&mut self.control.lock().items);
-        for _ in items.values() {
-            self.limit.uncharge();
+        let mut control = self.control.lock();
+        let items = core::mem::take(&mut control.items);
+        for handle in items.values() {
+            control.end(self, *handle);
         }
-        // Outside the lock: what is watched has locks of its own.
-        drop(items);
+        drop(control);
     }
 
     fn wake_sleepers(&self, inner: &Inner, wake: Wake, events: u32) {
@@ -264,13 +296,13 @@ impl Queue {
         let poll = wake != Wake::None && self.pollers.is_active();
         drop(inner);
         if poll {
-            self.tell_pollers();
+            self.tell_pollers(0);
         }
     }
 
-    fn tell_pollers(&self) {
+    fn tell_pollers(&self, extra: u32) {
         self.pollers
-            .notify_poll(bindings::POLLIN | bindings::POLLRDNORM);
+            .notify_poll(bindings::POLLIN | bindings::POLLRDNORM | extra);
     }
 
     /// Lets one sleeper return. With nobody asleep, the next one that would sleep.
@@ -294,7 +326,7 @@ impl Queue {
         inner: &mut SpinLockIrqGuard<'_, Inner>,
         turn: CondVarTurn,
         deadline: Deadline,
-        mut done: impl FnMut(&mut State<Arc<RingMemory>>) -> bool,
+        mut done: impl FnMut(&mut Events) -> bool,
     ) -> Woken {
         let mut wait = if crate::current!().signal_pending() {
             CondVarWait::Signal
@@ -355,42 +387,7 @@ impl WorkItem for Queue {
     type Pointer = Arc<Queue>;
 
     fn run(this: Arc<Queue>) {
-        this.tell_pollers();
-    }
-}
-
-// SAFETY: The pollers live as long as the queue, in a box of their own.
-unsafe impl WaitHead for Arc<Queue> {
-    fn wait_head(&self) -> *mut bindings::wait_queue_head {
-        self.pollers.wait_head()
-    }
-}
-
-/// A queue, for what it owns.
-///
-/// # Invariants
-///
-/// What holds it is dropped by [`Queue::release()`] or before, when the file still holds a reference
-/// to the queue.
-pub(crate) struct Owner(NonNull<Queue>);
-
-// SAFETY: It is a shared reference to a queue, which is `Sync`.
-unsafe impl Send for Owner {}
-// SAFETY: As above.
-unsafe impl Sync for Owner {}
-
-impl Owner {
-    /// The queue.
-    pub(crate) fn get(&self) -> &Queue {
-        // SAFETY: By the type invariant.
-        unsafe { self.0.as_ref() }
-    }
-
-    /// A reference of its own to the queue.
-    fn to_arc(&self) -> Arc<Queue> {
-        // SAFETY: By the type invariant, the queue is in an `Arc` that somebody holds.
-        let queue = unsafe { ManuallyDrop::new(Arc::from_raw(self.0.as_ptr())) };
-        Arc::clone(&queue)
+        this.tell_pollers(0);
     }
 }
 
@@ -402,11 +399,8 @@ impl Control {
             let Some((handle, template)) = dead else {
                 return;
             };
-            if let Some(item) = self.take(&Key::of(&template)) {
-                self.end(queue, item);
-            } else {
-                queue.lock().events.remove(handle);
-            }
+            self.take(&Key::of(&template));
+            self.end(queue, handle);
         }
     }
 
@@ -420,28 +414,44 @@ impl Control {
             Some(Some((found, handle))) if found == key => return Some(*handle),
             _ => {}
         }
-        let handle = self.items.get(key)?.handle;
+        let handle = *self.items.get(key)?;
         *self.recent(key)? = Some((*key, handle));
         Some(handle)
     }
 
     /// Takes a registration out, to end it.
-    pub(crate) fn take(&mut self, key: &Key) -> Option<Item> {
-        let item = self.items.remove(key)?;
+    pub(crate) fn take(&mut self, key: &Key) -> Option<Handle> {
+        let handle = self.items.remove(key)?;
         if let Some(recent) = self.recent(key) {
             *recent = None;
         }
-        Some(item)
+        Some(handle)
     }
 
     /// Ends a registration that is no longer in `items`. Returns whether a consumer still holds an
     /// event of it.
-    pub(crate) fn end(&mut self, queue: &Queue, item: Item) -> bool {
+    pub(crate) fn end(&mut self, queue: &Queue, handle: Handle) -> bool {
+        let tie = queue.lock().events.tied(handle).cloned();
         // The source must not fire into a handle that is somebody else's.
-        drop(item.watch);
-        let outstanding = queue.lock().events.remove(item.handle);
+        if let Some(tie) = &tie {
+            tie.end();
+        }
+        let removed = queue.lock().events.remove(handle);
+        if let Some(tie) = tie.filter(|_| removed.untaken != 0) {
+            tie.pass_on(removed.untaken);
+        }
         self.count = self.count.saturating_sub(1);
         queue.limit.uncharge();
-        outstanding
+        removed.outstanding
+    }
+
+    /// What a registration watches is gone.
+    pub(crate) fn forget(&mut self, queue: &Queue, handle: Handle) {
+        let request = queue.lock().events.request(handle).copied();
+        if let Some(request) = request {
+            self.take(&Key::of(&request));
+            let outstanding = self.end(queue, handle);
+            trace::remove(queue, &request, outstanding);
+        }
     }
 }

@@ -85,10 +85,21 @@ impl Buffer {
         self.writer().write_slice_nofault(event.as_bytes())?;
         let kept = keep();
         if kept {
-            self.next = self.next.wrapping_byte_add(size_of::<Event>());
-            self.room = self.room.saturating_sub(size_of::<Event>());
+            self.advance();
         }
         Ok(kept)
+    }
+
+    /// Copies an event to where the next one goes. May sleep.
+    pub(crate) fn push(&mut self, event: &Event) -> Result {
+        self.writer().write_slice(event.as_bytes())?;
+        self.advance();
+        Ok(())
+    }
+
+    fn advance(&mut self) {
+        self.next = self.next.wrapping_byte_add(size_of::<Event>());
+        self.room = self.room.saturating_sub(size_of::<Event>());
     }
 
     /// Makes the place of the next event present.

@@ -10,7 +10,10 @@ use super::{
     array::Array,
     event::{
         Event,
-        Fired, //
+        Fired,
+        REQ_DISPATCH,
+        REQ_ET,
+        REQ_ONESHOT, //
     },
     ring::NO_SLOT, //
 };
@@ -31,7 +34,8 @@ pub struct Handle(u32);
 ///     +---------------+------------- REMOVE, reaped --------+
 /// ```
 ///
-/// An armed registration may in addition be pending: it fired, and its event found no room.
+/// An armed registration may in addition be on one of two lists. Pending: it fired, and its event
+/// found no room. To be looked at again: an event of it was published, and there may be more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// No registration.
@@ -44,13 +48,43 @@ pub enum Phase {
     Dead,
 }
 
-/// One registered interest.
-#[derive(Clone, Copy)]
-pub struct Registration {
+/// What there is to look at again, once an event was published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// Nothing: the source says it all when it fires.
+    Plain,
+    /// A state that may still be true. A level is looked at once its slot is finished.
+    State,
+    /// A count that may have grown.
+    Count,
+}
+
+/// What happens to a registration when an event of it is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequel {
+    /// It goes on as it is.
+    Nothing,
+    /// It is looked at again.
+    Again,
+    /// It is disabled.
+    Disabled,
+    /// It is over.
+    Over,
+}
+
+/// One registered interest. `T` ties it to its source.
+#[derive(Clone)]
+pub struct Registration<T = ()> {
     /// What every event of it begins as.
     pub template: Event,
     /// What waits for room.
     pub pending: Option<Fired>,
+    /// What to ask, if there is something to look at.
+    pub tie: Option<T>,
+    /// What there is to look at.
+    pub nature: Nature,
+    /// On the list of those to look at again.
+    pub again: bool,
     /// What it does next.
     pub phase: Phase,
     /// The newest slot of its chain.
@@ -62,9 +96,9 @@ pub struct Registration {
 
 const NONE: u32 = u32::MAX;
 
-impl Registration {
+impl<T> Registration<T> {
     /// An unused place of a table.
-    pub const FREE: Registration = Registration {
+    pub const FREE: Self = Registration {
         template: Event {
             id: 0,
             kind: 0,
@@ -77,11 +111,35 @@ impl Registration {
             word: 0,
         },
         pending: None,
+        tie: None,
+        nature: Nature::Plain,
+        again: false,
         phase: Phase::Free,
         newest: NO_SLOT,
         prev: NONE,
         next: NONE,
     };
+
+    /// What tells a request from those before it.
+    pub fn generation(&self) -> u64 {
+        self.template.param[0]
+    }
+
+    /// What happens to it when an event of it is published.
+    pub fn sequel(&self) -> Sequel {
+        let flags = self.template.flags;
+        if flags & REQ_ONESHOT != 0 {
+            return Sequel::Over;
+        }
+        if flags & REQ_DISPATCH != 0 {
+            return Sequel::Disabled;
+        }
+        match self.nature {
+            Nature::State if flags & REQ_ET == 0 => Sequel::Again,
+            Nature::Count => Sequel::Again,
+            Nature::State | Nature::Plain => Sequel::Nothing,
+        }
+    }
 
     /// What a caller of `kevent_get_events()` sees of it while it is pending.
     pub fn pending_event(&self) -> Option<Event> {
@@ -99,8 +157,8 @@ const FIRST_CHUNK_SHIFT: u32 = 6;
 const CHUNKS: usize = 16;
 
 /// The registrations of one queue.
-pub struct Table {
-    chunks: [Option<Array<Registration>>; CHUNKS],
+pub struct Table<T = ()> {
+    chunks: [Option<Array<Registration<T>>>; CHUNKS],
     free: List,
     grown: usize,
     /// Places that were ever used, and places there are.
@@ -108,7 +166,7 @@ pub struct Table {
     capacity: u32,
 }
 
-impl Table {
+impl<T> Table<T> {
     /// An empty table.
     pub fn new() -> Self {
         Table {
@@ -134,7 +192,7 @@ impl Table {
 
     /// Adds a chunk of the size that [`Table::wants()`] asked for. Gives it back when the table is
     /// as large as it can be, or no longer wants it.
-    pub fn grow(&mut self, chunk: Array<Registration>) -> Result<(), Array<Registration>> {
+    pub fn grow(&mut self, chunk: Array<Registration<T>>) -> Result<(), Array<Registration<T>>> {
         if self.wants() != Some(chunk.len()) {
             return Err(chunk);
         }
@@ -157,13 +215,13 @@ impl Table {
     }
 
     /// The registration that `handle` names.
-    pub fn get(&self, handle: Handle) -> Option<&Registration> {
+    pub fn get(&self, handle: Handle) -> Option<&Registration<T>> {
         let (chunk, offset) = Self::place(handle);
         self.chunks.get(chunk)?.as_ref()?.get(offset)
     }
 
     /// The registration that `handle` names.
-    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut Registration> {
+    pub fn get_mut(&mut self, handle: Handle) -> Option<&mut Registration<T>> {
         let (chunk, offset) = Self::place(handle);
         self.chunks.get_mut(chunk)?.as_mut()?.get_mut(offset)
     }
@@ -195,18 +253,20 @@ impl Table {
         Some(handle)
     }
 
-    /// Frees a registration that is on no list and has no chain.
-    pub fn remove(&mut self, handle: Handle) {
-        if let Some(registration) = self.get_mut(handle) {
-            *registration = Registration::FREE;
-            let mut free = self.free;
-            free.push(self, handle);
-            self.free = free;
-        }
+    /// Frees a registration that is on no list and has no chain. Returns its tie, which is to be
+    /// dropped outside the lock.
+    pub fn remove(&mut self, handle: Handle) -> Option<T> {
+        let registration = self.get_mut(handle)?;
+        let tie = registration.tie.take();
+        *registration = Registration::FREE;
+        let mut free = self.free;
+        free.push(self, handle);
+        self.free = free;
+        tie
     }
 }
 
-impl Default for Table {
+impl<T> Default for Table<T> {
     fn default() -> Self {
         Self::new()
     }
@@ -246,7 +306,7 @@ impl List {
     }
 
     /// Appends a registration that is on no list.
-    pub fn push(&mut self, table: &mut Table, handle: Handle) {
+    pub fn push<T>(&mut self, table: &mut Table<T>, handle: Handle) {
         let Some(registration) = table.get_mut(handle) else {
             return;
         };
@@ -261,14 +321,14 @@ impl List {
     }
 
     /// Takes the oldest off.
-    pub fn pop(&mut self, table: &mut Table) -> Option<Handle> {
+    pub fn pop<T>(&mut self, table: &mut Table<T>) -> Option<Handle> {
         let handle = self.first()?;
         self.unlink(table, handle);
         Some(handle)
     }
 
     /// Takes off a registration that is on this list.
-    pub fn unlink(&mut self, table: &mut Table, handle: Handle) {
+    pub fn unlink<T>(&mut self, table: &mut Table<T>, handle: Handle) {
         let Some(registration) = table.get_mut(handle) else {
             return;
         };

@@ -44,6 +44,7 @@ use super::{
     },
     registration::{
         Handle,
+        Sequel,
         Table, //
     },
     word::{
@@ -271,9 +272,14 @@ impl<M: Memory> Ring<M> {
         self.steps = STEPS;
     }
 
-    /// Publishes an entry for a registration. Returns its request flags, or nothing when the ring is
-    /// full.
-    pub fn append(&mut self, table: &mut Table, handle: Handle, fired: &Fired) -> Option<u32> {
+    /// Publishes an entry for a registration. Returns what that means for it, or nothing when the ring
+    /// is full.
+    pub fn append<T>(
+        &mut self,
+        table: &mut Table<T>,
+        handle: Handle,
+        fired: &Fired,
+    ) -> Option<Sequel> {
         let position = self.free_slot()?;
         let index = self.index(position);
         self.unchain(table, index);
@@ -306,7 +312,7 @@ impl<M: Memory> Ring<M> {
         self.search = self.head;
         // ORDERING: whoever sees the position sees the word.
         self.memory.position().store(self.head, Release);
-        Some(registration.template.flags)
+        Some(registration.sequel())
     }
 
     /// Merges into the newest entry of a registration. Returns false when it is gone, or when the
@@ -364,6 +370,21 @@ impl<M: Memory> Ring<M> {
         Word(self.memory.word(position).load(Acquire)).is_finished()
     }
 
+    /// Whether a consumer is done with the newest entry of a registration.
+    pub fn is_done(&self, newest: u32) -> bool {
+        match self.slots.get(newest as usize) {
+            Some(slot) => self.is_finished(slot.position),
+            None => true,
+        }
+    }
+
+    /// Whose entry is at `position`, unless it is gone.
+    pub fn registration(&self, position: u64) -> Option<Handle> {
+        self.slot(position)
+            .filter(|slot| slot.position == position)?
+            .registration
+    }
+
     /// Takes an entry back.
     fn retract(&self, index: u32) -> Retracted {
         let Some(slot) = self.slots.get(index as usize) else {
@@ -378,25 +399,32 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Takes back what no consumer has taken, and says whether a consumer still holds an entry.
-    pub fn retract_all(&mut self, table: &mut Table, handle: Handle) -> bool {
+    /// Takes back what no consumer has taken. Returns whether a consumer still holds an entry, and
+    /// which bits were taken back.
+    pub fn retract_all<T>(&mut self, table: &mut Table<T>, handle: Handle) -> (bool, u32) {
         let mut held = false;
+        let mut untaken = 0;
         let mut index = table.newest(handle);
         while index != NO_SLOT {
-            let Some(older) = self.slots.get(index as usize).map(|slot| slot.older) else {
+            let Some(slot) = self.slots.get(index as usize) else {
                 break;
             };
+            let (older, mask) = (slot.older, slot.event.word as u32);
             match self.retract(index) {
                 Retracted::Taken => held = true,
-                Retracted::Yes | Retracted::Finished => self.unchain(table, index),
+                Retracted::Yes => {
+                    untaken |= mask;
+                    self.unchain(table, index);
+                }
+                Retracted::Finished => self.unchain(table, index),
             }
             index = older;
         }
-        held
+        (held, untaken)
     }
 
     /// Forgets a registration, which is about to go.
-    pub fn forget(&mut self, table: &mut Table, handle: Handle) {
+    pub fn forget<T>(&mut self, table: &mut Table<T>, handle: Handle) {
         let mut index = table.newest(handle);
         while index != NO_SLOT {
             self.unchain(table, index);
@@ -405,7 +433,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Takes a slot out of the chain of its registration.
-    fn unchain(&mut self, table: &mut Table, index: u32) {
+    fn unchain<T>(&mut self, table: &mut Table<T>, index: u32) {
         let Some(slot) = self.slot_at(index) else {
             return;
         };
@@ -427,7 +455,7 @@ impl<M: Memory> Ring<M> {
 
     /// Drops the newest entry of a registration from its chain if it is finished, so that a chain
     /// holds no more than what consumers hold.
-    fn prune(&mut self, table: &mut Table, handle: Handle) {
+    fn prune<T>(&mut self, table: &mut Table<T>, handle: Handle) {
         let newest = table.newest(handle);
         if newest == NO_SLOT {
             return;
@@ -537,9 +565,9 @@ impl<M: Memory> Ring<M> {
 
     /// Frees the entry at `position`, which is the tail, as a commit does. Returns what is to be
     /// posted again, and for whom; nothing if another consumer holds the slot.
-    pub fn commit_one(
+    pub fn commit_one<T>(
         &mut self,
-        table: &mut Table,
+        table: &mut Table<T>,
         position: u64,
     ) -> Option<(bool, Option<(Handle, Fired)>)> {
         let done = self.free_committed(table, position)?;
@@ -548,9 +576,9 @@ impl<M: Memory> Ring<M> {
         Some(done)
     }
 
-    fn free_committed(
+    fn free_committed<T>(
         &mut self,
-        table: &mut Table,
+        table: &mut Table<T>,
         position: u64,
     ) -> Option<(bool, Option<(Handle, Fired)>)> {
         let index = self.index(position);

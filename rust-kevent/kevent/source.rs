@@ -2,8 +2,18 @@
 
 //! Sources of events.
 //!
-//! A source is a file here and a line in [`lookup()`]. It checks requests, ties a registration to
-//! what it watches, and calls [`Queue::fire()`] when that has something to report.
+//! A source is a file here and a line in [`sources!`]. It checks requests, and makes a [`Tie`]
+//! between a registration and what that watches. The tie tells the queue when there is something to
+//! report, by [`Queue::report()`].
+//!
+//! ```text
+//!   ADD ----> tie() ----> start() -----+-----> reports ---+-----> end() ----> dropped
+//!                            ^         |          ^       |
+//!                            +-- MODIFY+          +-look()+
+//! ```
+//!
+//! `start()` and `end()` are called with [`Queue::control`](super::queue::Queue::control) held, and
+//! `look()` without any lock, also while or after the tie ends; it then finds nothing.
 
 use super::{
     event::{
@@ -12,13 +22,17 @@ use super::{
         REQ_ALWAYS_QUEUE,
         REQ_DISPATCH,
         REQ_ET,
-        REQ_EXCLUSIVE,
         REQ_LAST_CHECK,
         REQ_ONESHOT,
-        REQ_WAKEUP_ALL, //
+        REQ_WAKEUP_ALL,
+        RET_DONE,
+        RET_INJECTED, //
     },
     queue::Queue,
-    registration::Handle, //
+    registration::{
+        Handle,
+        Nature, //
+    }, //
 };
 use crate::{
     bindings,
@@ -26,62 +40,126 @@ use crate::{
     sync::Arc, //
 };
 
-mod poll;
-mod user;
+/// Request flags that every source knows.
+const KNOWN: u32 =
+    REQ_ONESHOT | REQ_WAKEUP_ALL | REQ_ET | REQ_LAST_CHECK | REQ_ALWAYS_QUEUE | REQ_DISPATCH;
 
-/// Request flags that exist.
-const KNOWN: u32 = REQ_ONESHOT
-    | REQ_WAKEUP_ALL
-    | REQ_ET
-    | REQ_LAST_CHECK
-    | REQ_ALWAYS_QUEUE
-    | REQ_DISPATCH
-    | REQ_EXCLUSIVE;
-
-/// What ties a registration to what it watches. When it is dropped, nothing fires any more.
-pub(crate) trait Tie {
-    /// Fires if what is watched is true now.
-    fn look(&self);
+/// Whom a tie tells.
+#[derive(Clone)]
+pub(crate) struct Target {
+    /// The queue.
+    pub(crate) queue: Arc<Queue>,
+    /// The registration.
+    pub(crate) handle: Handle,
 }
 
-/// The ties of all sources.
-pub(crate) enum Watch {
-    /// To a queue.
-    Queue(poll::QueueWatch),
-}
+/// What ties a registration to what it watches.
+pub(crate) trait Tie: Send + Sync {
+    /// Begins to watch as `request` says, or changes to it. Returns what is true now.
+    fn start(self: Arc<Self>, request: &Event) -> Result<Option<Fired>>;
 
-impl Tie for Watch {
-    fn look(&self) {
-        match self {
-            Watch::Queue(watch) => watch.look(),
-        }
+    /// The request is about to change: what comes from now on must not stem from the old one.
+    fn pause(&self) {}
+
+    /// Stops to watch. On return nothing is reported any more.
+    fn end(&self);
+
+    /// What is true now, or what was counted; `finished` if no event of it is under way.
+    fn look(&self, finished: bool) -> Option<Fired>;
+
+    /// Whether it watches what `request` names now.
+    fn is_of(&self, _request: &Event) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// An event with the bits of `mask` was taken back, and the tie has ended.
+    fn pass_on(&self, _mask: u32) {}
+
+    /// Bits that are reported without being asked for.
+    fn always(&self) -> u32 {
+        0
     }
 }
 
 /// One type of source.
 pub(crate) trait Source: Sync {
+    /// Prepares what all registrations share.
+    ///
+    /// # Safety
+    ///
+    /// Called once, before there is a queue.
+    unsafe fn init(&self) {}
+
+    /// Request flags that it knows beside those that every source does.
+    fn flags(&self) -> u32 {
+        0
+    }
+
     /// Checks a request to add or to modify, after what holds for all sources.
     fn check(&self, request: &Event) -> Result;
 
-    /// Begins to watch for `handle`, if there is something to watch.
-    fn watch(&self, queue: &Arc<Queue>, handle: Handle, request: &Event) -> Result<Option<Watch>>;
+    /// What there is to look at, once an event was published.
+    fn nature(&self) -> Nature {
+        Nature::Plain
+    }
+
+    /// Makes what will tie a registration to what it watches, if that is anything.
+    fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>>;
 
     /// What READY makes of a registration fire.
-    fn ready(&self, registration: &Event, request: &Event) -> Result<Fired>;
+    fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {
+        Ok(Fired {
+            mask: injected(registration, request),
+            result: RET_DONE | RET_INJECTED,
+            ..Fired::default()
+        })
+    }
 }
 
-/// The source of a type.
-pub(crate) fn lookup(kind: u32) -> Result<&'static dyn Source> {
-    match kind {
-        bindings::KEVENT_POLL => Ok(&poll::Poll),
-        bindings::KEVENT_USER => Ok(&user::User),
-        _ => Err(EOPNOTSUPP),
+macro_rules! sources {
+    ($($config:ident, $kind:ident => $module:ident::$source:ident;)*) => {
+        $(
+            #[cfg($config)]
+            mod $module;
+        )*
+
+        /// The source of a type.
+        pub(crate) fn lookup(kind: u32) -> Result<&'static dyn Source> {
+            match kind {
+                $(
+                    #[cfg($config)]
+                    bindings::$kind => Ok(&$module::$source),
+                )*
+                _ => Err(EOPNOTSUPP),
+            }
+        }
+    };
+}
+
+sources! {
+    CONFIG_KEVENT_USER, KEVENT_USER => user::User;
+    CONFIG_KEVENT_TIMER, KEVENT_TIMER => timer::Timer;
+    CONFIG_KEVENT_POLL, KEVENT_POLL => poll::Poll;
+}
+
+/// Types that there may be.
+const TYPES: core::ops::Range<u32> = 0..16;
+
+/// Prepares all sources.
+///
+/// # Safety
+///
+/// Called once, before there is a queue.
+pub(crate) unsafe fn init() {
+    for source in TYPES.filter_map(|kind| lookup(kind).ok()) {
+        // SAFETY: By the safety requirement.
+        unsafe { source.init() };
     }
 }
 
 /// The types that [`lookup()`] knows, one bit for each.
 pub(crate) fn available() -> u32 {
-    (0..16)
+    TYPES
         .filter(|kind| lookup(*kind).is_ok())
         .fold(0, |bits, kind| bits | 1u32.wrapping_shl(kind))
 }
@@ -89,8 +167,9 @@ pub(crate) fn available() -> u32 {
 /// Checks a request to add or to modify.
 pub(crate) fn check(request: &Event) -> Result<&'static dyn Source> {
     let source = lookup(request.kind)?;
+    let known = KNOWN | source.flags();
     let once = REQ_ONESHOT | REQ_DISPATCH;
-    if request.flags & !KNOWN != 0 || request.flags & once == once || request.mask == 0 {
+    if request.flags & !known != 0 || request.flags & once == once || request.mask == 0 {
         return Err(EINVAL);
     }
     source.check(request)?;

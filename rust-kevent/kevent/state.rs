@@ -17,6 +17,14 @@
 //! * An event is *published* when it is in the ring or handed to a caller. Then ONESHOT ends the
 //!   registration, and DISPATCH disables it.
 //!
+//! # What is looked at again
+//!
+//! A level is reported as long as it is true, and a timer counts while its event is untaken. Such a
+//! registration goes on a list when its event is published. Calls that enter the kernel go through
+//! the list, and ask the tie of each: of a level when the slot of its event is finished, of a count at
+//! any time. Who is asked is off the list, unless its event is untaken; it comes back when it is
+//! published again. What fires meanwhile does so by itself.
+//!
 //! # Room
 //!
 //! `pending` in the mapping tells consumers that something waits for room:
@@ -38,14 +46,20 @@ use super::{
     event::{
         Event,
         Fired,
-        REQ_DISPATCH,
+        REQ_LAST_CHECK,
         REQ_ONESHOT,
-        REQ_WAKEUP_ALL, //
+        REQ_WAKEUP_ALL,
+        RET_BROKEN,
+        RET_INJECTED,
+        RET_RECHECK, //
     },
     registration::{
         Handle,
         List,
+        Nature,
         Phase,
+        Registration,
+        Sequel,
         Table, //
     },
     ring::{
@@ -98,28 +112,67 @@ pub enum Next {
     Pending(Handle),
 }
 
+/// What became of a registration that was removed.
+#[derive(Debug)]
+pub struct Removed<T> {
+    /// A consumer still holds an event of it.
+    pub outstanding: bool,
+    /// The bits of an event that no consumer will see.
+    pub untaken: u32,
+    /// To be dropped outside the lock.
+    pub tie: Option<T>,
+}
+
+/// A registration whose source is to be asked, without the lock.
+#[derive(Clone, Debug)]
+pub struct Asked<T> {
+    /// Which one it is.
+    pub handle: Handle,
+    /// Which request of it. The answer is void if that has changed.
+    pub generation: u64,
+    /// Whom to ask.
+    pub tie: T,
+}
+
+/// What to look at again.
+#[derive(Debug)]
+pub enum Look<T> {
+    /// A registration, and whether no event of it is under way.
+    At(Asked<T>, bool),
+    /// Ask again; the lock should be free for a moment.
+    More,
+    /// Nothing.
+    Nothing,
+}
+
+/// Steps through the list of those to look at again in one go.
+const LOOKS: u32 = 32;
+
 /// The registrations of a queue, and what has fired.
-pub struct State<M: Memory> {
-    table: Table,
+pub struct State<M: Memory, T = ()> {
+    table: Table<T>,
     ring: Option<Ring<M>>,
     pending: List,
+    /// Registrations of which there may be more to say.
+    again: List,
     /// Registrations that are over; process context frees them.
     dead: List,
 }
 
-impl<M: Memory> State<M> {
+impl<M: Memory, T> State<M, T> {
     /// A queue with or without a ring.
     pub fn new(ring: Option<Ring<M>>) -> Self {
         State {
             table: Table::new(),
             ring,
             pending: List::new(),
+            again: List::new(),
             dead: List::new(),
         }
     }
 
     /// The table, to grow it.
-    pub fn table(&mut self) -> &mut Table {
+    pub fn table(&mut self) -> &mut Table<T> {
         &mut self.table
     }
 
@@ -146,42 +199,82 @@ impl<M: Memory> State<M> {
         self.table.insert(template)
     }
 
+    /// Sets what ties a registration to its source. From now on it may be looked at again.
+    pub fn tie(&mut self, handle: Handle, tie: T, nature: Nature) {
+        if let Some(registration) = self.table.get_mut(handle) {
+            registration.tie = Some(tie);
+            registration.nature = nature;
+        }
+    }
+
+    /// What ties a registration to its source.
+    pub fn tied(&self, handle: Handle) -> Option<&T> {
+        self.table.get(handle)?.tie.as_ref()
+    }
+
+    /// A registration, to ask its source.
+    pub fn ask(&self, handle: Handle) -> Option<Asked<T>>
+    where
+        T: Clone,
+    {
+        let registration = self.table.get(handle)?;
+        Some(Asked {
+            handle,
+            generation: registration.generation(),
+            tie: registration.tie.clone()?,
+        })
+    }
+
+    /// Whether an answer is for the request that there is now.
+    pub fn is_valid(&self, asked: &Asked<T>) -> bool {
+        self.table.get(asked.handle).is_some_and(|registration| {
+            registration.phase != Phase::Free && registration.generation() == asked.generation
+        })
+    }
+
+    /// What a registration began as, even if it is over.
+    pub fn request(&self, handle: Handle) -> Option<&Event> {
+        self.table
+            .get(handle)
+            .filter(|r| r.phase != Phase::Free)
+            .map(|r| &r.template)
+    }
+
     /// Ends a registration, and takes an untaken event of it back unless ONESHOT has ended it
-    /// already. Returns whether a consumer still holds an event of it.
-    pub fn remove(&mut self, handle: Handle) -> bool {
-        let outstanding = match self.table.get(handle).map(|r| r.phase) {
-            None | Some(Phase::Free) => return false,
+    /// already.
+    pub fn remove(&mut self, handle: Handle) -> Removed<T> {
+        let (outstanding, untaken) = match self.table.get(handle).map(|r| r.phase) {
+            None | Some(Phase::Free) => {
+                return Removed {
+                    outstanding: false,
+                    untaken: 0,
+                    tie: None,
+                };
+            }
             // What it published last is still on its way.
             Some(Phase::Dead) => {
                 self.dead.unlink(&mut self.table, handle);
-                false
+                (false, 0)
             }
-            Some(Phase::Armed | Phase::Disabled) => self.retract(handle),
+            Some(Phase::Armed | Phase::Disabled) => {
+                self.forget_look(handle);
+                self.retract(handle)
+            }
         };
         if let Some(ring) = &mut self.ring {
             ring.forget(&mut self.table, handle);
         }
-        self.table.remove(handle);
-        outstanding
-    }
-
-    /// The source of a registration is gone: takes an untaken event back, and leaves the rest to
-    /// process context.
-    pub fn end(&mut self, handle: Handle) {
-        if self.template(handle).is_none() {
-            return;
-        }
-        self.retract(handle);
-        if let Some(registration) = self.table.get_mut(handle) {
-            registration.phase = Phase::Dead;
-            self.dead.push(&mut self.table, handle);
+        Removed {
+            outstanding,
+            untaken,
+            tie: self.table.remove(handle),
         }
     }
 
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer
     /// still holds an event of it.
     pub fn modify(&mut self, handle: Handle, template: Event) -> bool {
-        let outstanding = self.retract(handle);
+        let (outstanding, _) = self.retract(handle);
         if let Some(registration) = self.table.get_mut(handle) {
             registration.template = template;
             registration.phase = Phase::Armed;
@@ -189,18 +282,44 @@ impl<M: Memory> State<M> {
         outstanding
     }
 
-    fn retract(&mut self, handle: Handle) -> bool {
-        self.unpend(handle);
-        match &mut self.ring {
-            Some(ring) => ring.retract_all(&mut self.table, handle),
-            None => false,
+    /// Arms a registration that DISPATCH has disabled, though its event was not delivered.
+    pub fn rearm(&mut self, handle: Handle) {
+        if let Some(registration) = self.table.get_mut(handle) {
+            if registration.phase == Phase::Disabled {
+                registration.phase = Phase::Armed;
+            }
         }
+    }
+
+    /// Returns whether a consumer holds an event, and which bits were taken back.
+    fn retract(&mut self, handle: Handle) -> (bool, u32) {
+        let pending = self.unpend(handle).map_or(0, |fired| fired.mask);
+        let (held, untaken) = match &mut self.ring {
+            Some(ring) => ring.retract_all(&mut self.table, handle),
+            None => (false, 0),
+        };
+        (held, untaken | pending)
     }
 
     /// The next registration that is over and still in the table, with its template.
     pub fn dead(&self) -> Option<(Handle, Event)> {
         let handle = self.dead.first()?;
         Some((handle, self.table.get(handle)?.template))
+    }
+
+    /// A source says that the bits of `fired` are true, of which those count that are wanted or in
+    /// `always`. Returns nothing if that concerns nobody.
+    pub fn report(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
+        let registration = self.table.get(handle)?;
+        let wanted = registration.template.mask;
+        let mask = match fired.result & RET_RECHECK {
+            0 => fired.mask & (wanted | always),
+            _ => wanted,
+        };
+        if registration.phase != Phase::Armed || mask == 0 {
+            return None;
+        }
+        Some(self.fire(handle, &Fired { mask, ..*fired }))
     }
 
     /// A source has something to report.
@@ -236,36 +355,120 @@ impl<M: Memory> State<M> {
         wake
     }
 
-    /// Puts an event into the ring. Returns the registration's request flags, or nothing when the
+    /// Puts an event into the ring. Returns what that means for the registration, or nothing when the
     /// ring is full.
-    fn append(&mut self, handle: Handle, fired: &Fired) -> Option<u32> {
+    fn append(&mut self, handle: Handle, fired: &Fired) -> Option<Sequel> {
         self.ring.as_mut()?.append(&mut self.table, handle, fired)
     }
 
     fn publish(&mut self, handle: Handle, fired: &Fired) -> bool {
-        let Some(flags) = self.append(handle, fired) else {
+        let Some(sequel) = self.append(handle, fired) else {
             return false;
         };
-        self.published(handle, flags);
+        self.published(handle, sequel);
         true
     }
 
-    fn published(&mut self, handle: Handle, flags: u32) {
-        if flags & (REQ_ONESHOT | REQ_DISPATCH) == 0 {
-            return;
-        }
-        let Some(registration) = self.table.get_mut(handle) else {
-            return;
+    fn published(&mut self, handle: Handle, sequel: Sequel) {
+        let phase = match sequel {
+            Sequel::Nothing => return,
+            Sequel::Again => return self.remember_look(handle),
+            Sequel::Disabled => Phase::Disabled,
+            Sequel::Over => Phase::Dead,
         };
-        if flags & REQ_ONESHOT != 0 {
-            registration.phase = Phase::Dead;
-            self.dead.push(&mut self.table, handle);
-        } else {
-            registration.phase = Phase::Disabled;
+        // What is over is on no other list.
+        self.forget_look(handle);
+        if let Some(registration) = self.table.get_mut(handle) {
+            registration.phase = phase;
+            if phase == Phase::Dead {
+                self.dead.push(&mut self.table, handle);
+            }
+        }
+    }
+
+    fn remember_look(&mut self, handle: Handle) {
+        if let Some(registration) = self.table.get_mut(handle) {
+            if !registration.again {
+                registration.again = true;
+                self.again.push(&mut self.table, handle);
+            }
+        }
+    }
+
+    fn forget_look(&mut self, handle: Handle) {
+        if let Some(registration) = self.table.get_mut(handle) {
+            if registration.again {
+                registration.again = false;
+                self.again.unlink(&mut self.table, handle);
+            }
+        }
+    }
+
+    /// How many registrations there are to look at again.
+    pub fn to_look_at(&self) -> u32 {
+        self.again.len()
+    }
+
+    /// The next registration to look at again. `left` counts down how many may still be passed, so
+    /// that none is looked at twice.
+    pub fn next_look(&mut self, left: &mut u32) -> Look<T>
+    where
+        T: Clone,
+    {
+        for _ in 0..LOOKS {
+            let Some(handle) = self.again.first().filter(|_| *left != 0) else {
+                return Look::Nothing;
+            };
+            *left = left.wrapping_sub(1);
+            self.forget_look(handle);
+            let Some(registration) = self.table.get(handle) else {
+                continue;
+            };
+            let Registration { newest, nature, .. } = *registration;
+            if registration.phase != Phase::Armed || registration.sequel() != Sequel::Again {
+                continue;
+            }
+            let asked = self.ask(handle);
+            let finished = self.ring.as_ref().is_none_or(|ring| ring.is_done(newest));
+            if !finished {
+                self.remember_look(handle);
+            }
+            match asked {
+                Some(asked) if finished || nature == Nature::Count => {
+                    return Look::At(asked, finished);
+                }
+                _ => {}
+            }
+        }
+        Look::More
+    }
+
+    /// Of an event that is only good if its source agrees, when it is delivered: whose it is, and
+    /// whom to ask.
+    pub fn to_check(&self, next: Next, event: &Event) -> Option<Asked<T>>
+    where
+        T: Clone,
+    {
+        let result = (event.word >> 32) as u32;
+        let unsure = result & RET_RECHECK != 0 && event.flags & REQ_ONESHOT == 0;
+        // READY, and a source that is gone, need no consent.
+        if event.flags & REQ_LAST_CHECK == 0 && !unsure || result & (RET_BROKEN | RET_INJECTED) != 0
+        {
+            return None;
+        }
+        let handle = match next {
+            Next::Ring(position) => self.ring.as_ref()?.registration(position)?,
+            Next::Pending(handle) => handle,
+        };
+        match self.table.get(handle)?.nature {
+            Nature::State => self.ask(handle),
+            Nature::Plain | Nature::Count => None,
         }
     }
 
     fn pend(&mut self, handle: Handle, fired: &Fired) {
+        // It is on one list at most.
+        self.forget_look(handle);
         let first = self.pending.is_empty();
         if let Some(registration) = self.table.get_mut(handle) {
             registration.pending = Some(*fired);
@@ -281,17 +484,13 @@ impl<M: Memory> State<M> {
     }
 
     /// Takes a registration off the pending list.
-    fn unpend(&mut self, handle: Handle) {
-        let Some(registration) = self.table.get_mut(handle) else {
-            return;
-        };
-        if registration.pending.take().is_none() {
-            return;
-        }
+    fn unpend(&mut self, handle: Handle) -> Option<Fired> {
+        let fired = self.table.get_mut(handle)?.pending.take()?;
         self.pending.unlink(&mut self.table, handle);
         if let Some(ring) = self.ring.as_ref().filter(|_| self.pending.is_empty()) {
             ring.memory().pending().store(0, Relaxed);
         }
+        Some(fired)
     }
 
     /// Moves at most `limit` pending events into the ring, oldest first.
@@ -307,12 +506,12 @@ impl<M: Memory> State<M> {
             let Some(fired) = self.table.get(handle).and_then(|r| r.pending) else {
                 break;
             };
-            let Some(flags) = self.append(handle, &fired) else {
+            let Some(sequel) = self.append(handle, &fired) else {
                 break;
             };
             // Off this list first: a registration is on one list at most.
             self.unpend(handle);
-            self.published(handle, flags);
+            self.published(handle, sequel);
             moved = moved.wrapping_add(1);
         }
         moved
@@ -352,11 +551,11 @@ impl<M: Memory> State<M> {
             Next::Ring(position) => self.ring.as_mut().is_some_and(|ring| ring.take(position)),
             Next::Pending(handle) => {
                 let pending = self.table.get(handle).filter(|r| r.pending.is_some());
-                let Some(flags) = pending.map(|r| r.template.flags) else {
+                let Some(sequel) = pending.map(|r| r.sequel()) else {
                     return false;
                 };
                 self.unpend(handle);
-                self.published(handle, flags);
+                self.published(handle, sequel);
                 true
             }
         }

@@ -11,9 +11,9 @@ use super::{
         OPERATIONS, //
     },
     get,
-    nesting,
     queue::Queue,
     record::Buffer,
+    source,
     trace,
     wait, //
 };
@@ -68,7 +68,7 @@ fn deadline(file: &File, timeout: &bindings::kevent_timeout) -> (Deadline, Optio
 #[export]
 unsafe extern "C" fn kevent_setup() -> *const bindings::file_operations {
     // SAFETY: By the safety requirement.
-    unsafe { nesting::init() };
+    unsafe { source::init() };
     OPERATIONS.as_ptr()
 }
 

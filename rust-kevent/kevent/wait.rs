@@ -7,19 +7,16 @@
 
 use super::{
     deadline::Deadline,
-    memory::RingMemory,
     queue::{
+        Events,
         Queue,
-        Woken, //
-    },
-    state::State, //
+        Woken,
+        FEW, //
+    }, //
 };
 use crate::{
     prelude::*,
-    sync::{
-        Arc,
-        CondVarTurn, //
-    }, //
+    sync::CondVarTurn, //
 };
 
 /// Pending events moved in one round of the lock.
@@ -37,7 +34,7 @@ pub(crate) struct Request {
     pub(crate) batch: Option<Deadline>,
 }
 
-fn past(state: &State<Arc<RingMemory>>, old: u32) -> u64 {
+fn past(state: &Events, old: u32) -> u64 {
     state.ring().map_or(0, |ring| ring.past(old))
 }
 
@@ -47,6 +44,13 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
     let Some(slots) = inner.events.ring().map(|ring| ring.size()) else {
         return Err(EINVAL);
     };
+
+    if inner.events.to_look_at() != 0 {
+        let news = past(&inner.events, request.old) != 0 || inner.events.pending() != 0;
+        drop(inner);
+        queue.look_again(if news { FEW } else { u32::MAX });
+        inner = queue.lock();
+    }
 
     let mut left = request.num;
     while left != 0 && inner.events.pending() != 0 {

@@ -91,6 +91,11 @@ impl Word {
         (self.0 >> OWNER_SHIFT) as u32
     }
 
+    /// The result bits.
+    pub fn result(self) -> u32 {
+        ((self.0 & RESULT_MASK) >> RESULT_SHIFT) as u32
+    }
+
     /// The mask and result bits alone, as a copied event shows them.
     pub fn outcome(self) -> u64 {
         self.0 & (RESULT_MASK | 0xffff_ffff)

@@ -3,66 +3,83 @@
 //! Entries of wait queues that call a function.
 //!
 //! C header: [`include/linux/wait.h`](srctree/include/linux/wait.h)
+//!
+//! # Queues that go away
+//!
+//! A wait queue may be freed while entries are on it, when it first sends [`POLLFREE`] and then
+//! waits for an RCU grace period. Two sides meet at `head`:
+//!
+//! ```text
+//!   wake-up with POLLFREE, queue lock held     remove()
+//!   take the entry off                         rcu_read_lock()
+//!   head = NULL            (release)           load head            (acquire)
+//!                                              not NULL: take the queue lock, take the entry off
+//!                                              rcu_read_unlock()
+//! ```
+//!
+//! Who loads NULL knows that the wake-up no longer touches the entry, and may free it. Who loads the
+//! queue has it until the end of the RCU section, and taking an entry off twice is harmless.
 
 use crate::{
     bindings,
     container_of,
     prelude::*,
+    sync::{
+        atomic::{
+            atomic_store,
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
+        rcu, //
+    },
     types::Opaque, //
 };
+use core::ptr::null_mut;
+
+/// A wake-up with this bit is the last one: the wait queue goes away.
+pub const POLLFREE: u32 = 0x4000;
 
 /// What is told of wake-ups.
 pub trait WakeFn: Send + Sync {
-    /// Called on each wake-up with its `POLL*` bits, 0 if it carries none.
+    /// Called on each wake-up with its `POLL*` bits, 0 if it carries none. Returns whether an
+    /// exclusive wake-up has done its work with this entry, so that others need not be woken.
     ///
     /// The lock of the wait queue is held; the context is any up to a hard interrupt.
-    fn wake(&self, mask: u32);
+    fn wake(&self, mask: u32) -> bool;
 }
 
-/// Something that has a wait queue.
-///
-/// # Safety
-///
-/// `wait_head()` must return the same valid head as long as the value lives, even when it is moved.
-pub unsafe trait WaitHead: Send + Sync {
-    /// The head.
-    fn wait_head(&self) -> *mut bindings::wait_queue_head;
-}
-
-/// An entry that is on the wait queue of `H` from its initialization to its end.
+/// An entry that is on one wait queue or on none.
 ///
 /// # Invariants
 ///
-/// `entry` is on the queue of `head`.
+/// If `head` is not null, the entry is on that queue, or a wake-up is about to take it off. `head`
+/// is then valid; it becomes invalid an RCU grace period after it has become null.
 #[pin_data(PinnedDrop)]
-pub struct WaitEntry<H: WaitHead, T: WakeFn> {
+pub struct WaitEntry<T: WakeFn> {
     data: T,
-    head: H,
+    head: Atomic<*mut bindings::wait_queue_head>,
     #[pin]
     entry: Opaque<bindings::wait_queue_entry>,
 }
 
-// SAFETY: The entry is only touched under the lock of its queue.
-unsafe impl<H: WaitHead, T: WakeFn> Send for WaitEntry<H, T> {}
+// SAFETY: The entry is only touched under the lock of its queue, or when it is on none.
+unsafe impl<T: WakeFn> Send for WaitEntry<T> {}
 // SAFETY: As above.
-unsafe impl<H: WaitHead, T: WakeFn> Sync for WaitEntry<H, T> {}
+unsafe impl<T: WakeFn> Sync for WaitEntry<T> {}
 
-impl<H: WaitHead, T: WakeFn> WaitEntry<H, T> {
-    /// An entry on the queue of `head`, which tells `data`.
-    pub fn new(head: H, data: T) -> impl PinInit<Self> {
-        let queue = head.wait_head();
+impl<T: WakeFn> WaitEntry<T> {
+    /// An entry that is on no queue, and will tell `data`.
+    pub fn new(data: T) -> impl PinInit<Self> {
         pin_init!(Self {
             data,
-            head,
-            // The last field: the function may be called before this ends.
-            entry <- Opaque::ffi_init(move |entry: *mut bindings::wait_queue_entry| {
-                // SAFETY: `entry` is ours and pinned from now on, and `queue` is valid as long as
-                // `head`, which `drop()` outlives.
+            head: Atomic::new(null_mut()),
+            entry <- Opaque::ffi_init(|entry: *mut bindings::wait_queue_entry| {
+                // SAFETY: `entry` is ours, and valid for writes. All zeroes are a value of it.
                 unsafe {
-                    (*entry).flags = 0;
-                    (*entry).private = core::ptr::null_mut();
+                    entry.write_bytes(0, 1);
                     (*entry).func = Some(Self::wake);
-                    bindings::add_wait_queue(queue, entry);
                 }
             }),
         })
@@ -73,32 +90,74 @@ impl<H: WaitHead, T: WakeFn> WaitEntry<H, T> {
         &self.data
     }
 
-    /// Whose queue it is.
-    pub fn head(&self) -> &H {
-        &self.head
+    /// Whether it was put on a queue that has not gone away.
+    pub fn is_active(&self) -> bool {
+        !self.head.load(Relaxed).is_null()
+    }
+
+    /// Puts it on a queue. With `exclusive`, one such entry is woken at a time.
+    ///
+    /// # Safety
+    ///
+    /// * The entry is on no queue, and nobody else adds or removes it.
+    /// * `head` stays valid until the entry is removed, or its owner wakes it with [`POLLFREE`] and
+    ///   waits for an RCU grace period.
+    pub unsafe fn add(self: Pin<&Self>, head: *mut bindings::wait_queue_head, exclusive: bool) {
+        // INVARIANT: By the safety requirement. No wake-up comes before the entry is on the queue.
+        self.head.store(head, Relaxed);
+        // SAFETY: By the safety requirement; the entry is pinned, and its end takes it off.
+        unsafe {
+            if exclusive {
+                bindings::add_wait_queue_exclusive(head, self.entry.get());
+            } else {
+                bindings::add_wait_queue(head, self.entry.get());
+            }
+        }
+    }
+
+    /// Takes it off its queue. Afterwards no wake-up runs or begins.
+    fn remove(&self) {
+        let _guard = rcu::read_lock();
+        // ORDERING: whoever sees null also sees that the wake-up is through with the entry.
+        let head = self.head.load(Acquire);
+        if !head.is_null() {
+            // SAFETY: By the type invariant, and the RCU section keeps `head` valid.
+            unsafe { bindings::remove_wait_queue(head, self.entry.get()) };
+        }
     }
 
     /// # Safety
     ///
-    /// `entry` must be that of a `WaitEntry<H, T>`, and the lock of its queue held.
+    /// `entry` must be that of a `WaitEntry<T>`, and the lock of its queue held.
     unsafe extern "C" fn wake(
         entry: *mut bindings::wait_queue_entry,
         _mode: c_uint,
         _flags: c_int,
         key: *mut c_void,
     ) -> c_int {
-        // SAFETY: By the safety requirement. The lock keeps `drop()` from going on.
-        let this = unsafe { &*container_of!(Opaque::cast_from(entry), Self, entry) };
-        this.data.wake(key.addr() as u32);
-        // Only exclusive wake-ups look at it.
-        1
+        let mask = key.addr() as u32;
+        // SAFETY: By the safety requirement.
+        let this = unsafe { container_of!(Opaque::cast_from(entry), Self, entry) };
+        // SAFETY: By the safety requirement. The lock, and `head`, keep `drop()` from going on.
+        let woken = unsafe { (*this).data.wake(mask) };
+        if mask & POLLFREE != 0 {
+            // SAFETY: The lock is held, and whoever drops the entry waits for the store below.
+            unsafe { bindings::list_del_init(&raw mut (*entry).entry) };
+            // SAFETY: The field is valid up to the store. `Atomic` has the layout of its value.
+            //
+            // ORDERING: the last access to the entry; pairs with `remove()`.
+            unsafe {
+                let head = (&raw const (*this).head).cast_mut();
+                atomic_store::<*mut bindings::wait_queue_head, _>(head.cast(), null_mut(), Release);
+            }
+        }
+        c_int::from(woken)
     }
 }
 
 #[pinned_drop]
-impl<H: WaitHead, T: WakeFn> PinnedDrop for WaitEntry<H, T> {
+impl<T: WakeFn> PinnedDrop for WaitEntry<T> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By the type invariant.
-        unsafe { bindings::remove_wait_queue(self.head.wait_head(), self.entry.get()) };
+        self.remove();
     }
 }

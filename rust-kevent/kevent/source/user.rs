@@ -7,20 +7,16 @@
 use super::{
     injected,
     Source,
-    Watch, //
+    Target,
+    Tie, //
 };
 use crate::{
-    kevent::{
-        event::{
-            Event,
-            Fired,
-            DATA_CLOSED,
-            REQ_EXCLUSIVE,
-            RET_COUNTED,
-            RET_DONE, //
-        },
-        queue::Queue,
-        registration::Handle, //
+    kevent::event::{
+        Event,
+        Fired,
+        DATA_CLOSED,
+        RET_COUNTED,
+        RET_DONE, //
     },
     prelude::*,
     sync::Arc, //
@@ -31,13 +27,13 @@ pub(crate) struct User;
 
 impl Source for User {
     fn check(&self, request: &Event) -> Result {
-        if request.param != [0; 2] || request.flags & REQ_EXCLUSIVE != 0 {
+        if request.param != [0; 2] {
             return Err(EINVAL);
         }
         Ok(())
     }
 
-    fn watch(&self, _: &Arc<Queue>, _: Handle, _: &Event) -> Result<Option<Watch>> {
+    fn tie(&self, _: Target) -> Result<Option<Arc<dyn Tie>>> {
         Ok(None)
     }
 

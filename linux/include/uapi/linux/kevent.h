@@ -56,6 +56,15 @@
 #define KEVENT_REQ_DISPATCH		0x20
 #define KEVENT_REQ_EXCLUSIVE		0x40
 
+/* KEVENT_TIMER: its only bit, and request flags of its own. */
+#define KEVENT_TIMER_FIRED		0x1
+#define KEVENT_TIMER_ABSTIME		0x10000
+#define KEVENT_TIMER_CLOCK_MASK		0xf00000
+#define KEVENT_TIMER_MONOTONIC		0x000000
+#define KEVENT_TIMER_REALTIME		0x100000
+#define KEVENT_TIMER_BOOTTIME		0x200000
+#define KEVENT_TIMER_TAI		0x300000
+
 /* Return flags that carry a result. */
 #define KEVENT_RET_BROKEN		0x1	/* the record was refused, the source failed */
 #define KEVENT_RET_DONE			0x2	/* the request took effect, the event is complete */

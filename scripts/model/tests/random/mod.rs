@@ -106,7 +106,7 @@ impl Pair {
                     return;
                 };
                 let held = self.model.remove(id as u64);
-                assert_eq!(self.host.state.remove(handle), held, "OUTSTANDING");
+                assert_eq!(self.host.state.remove(handle).outstanding, held, "OUTSTANDING");
             }
             Call::Modify { id, flags } => {
                 let Some(handle) = self.handles[id] else {
@@ -201,7 +201,7 @@ impl Pair {
         while let Some((dead, _)) = self.host.state.dead() {
             assert!(self.over.contains(&dead));
             self.over.retain(|&handle| handle != dead);
-            assert!(!self.host.state.remove(dead));
+            assert!(!self.host.state.remove(dead).outstanding);
         }
         assert!(self.over.is_empty());
     }

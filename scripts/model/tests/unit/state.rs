@@ -9,7 +9,7 @@ fn remove_takes_an_untaken_event_back() {
     let mut host = Host::new(1);
     let a = host.add(0, 0);
     host.state.fire(a, &bits(1));
-    assert!(!host.state.remove(a));
+    assert!(!host.state.remove(a).outstanding);
     assert_eq!(host.eat(&mut host.consumer(1)), None);
     assert_eq!(host.get(), None);
     assert!(host.word(0).is_finished());
@@ -22,9 +22,9 @@ fn remove_takes_a_pending_event_back() {
     for handle in [a, b, c] {
         host.state.fire(handle, &bits(1));
     }
-    assert!(!host.state.remove(b));
+    assert!(!host.state.remove(b).outstanding);
     assert_eq!((host.state.pending(), host.pending()), (1, 1));
-    assert!(!host.state.remove(c));
+    assert!(!host.state.remove(c).outstanding);
     assert_eq!((host.state.pending(), host.pending()), (0, 0));
     assert_eq!(host.get().map(|event| event.id), Some(0));
     assert_eq!(host.get(), None);
@@ -38,15 +38,15 @@ fn remove_says_whether_an_event_is_held() {
     host.state.fire(a, &bits(1));
     let held = consumer.take().expect("an entry");
     host.state.fire(a, &bits(1));
-    assert!(host.state.remove(a), "held, with a younger one untaken");
+    assert!(host.state.remove(a).outstanding, "held, with a younger one untaken");
     assert!(consumer.take().is_none());
     host.state.fire(b, &bits(1));
     let other = consumer.take().expect("an entry");
     assert!(consumer.finish(other));
-    assert!(!host.state.remove(b), "finished");
+    assert!(!host.state.remove(b).outstanding, "finished");
     host.state.fire(c, &bits(1));
     host.get().expect("an event");
-    assert!(!host.state.remove(c), "copied");
+    assert!(!host.state.remove(c).outstanding, "copied");
     assert!(consumer.finish(held));
 }
 
@@ -132,7 +132,7 @@ fn oneshot_is_dead_when_published_and_its_event_survives_it() {
     let (dead, template) = host.state.dead().expect("it is over");
     assert_eq!((dead, template.id), (a, 5));
     assert_eq!(host.state.fire(a, &bits(2)), Wake::None);
-    assert!(!host.state.remove(dead));
+    assert!(!host.state.remove(dead).outstanding);
     assert!(host.state.dead().is_none());
     assert_eq!(host.eat(&mut host.consumer(1)), Some((5, 1, 0)));
 }

@@ -6,8 +6,8 @@
 //! watches. No level may pass [`DEPTH`]; on a cycle levels would rise for ever, so a cycle is
 //! refused by the same rule. The graph knows queues by number only, and keeps nothing alive.
 
-use super::array::accounted;
 use crate::{
+    kevent::array::accounted,
     prelude::*,
     rbtree::RBTree,
     sync::global_lock, //
@@ -38,7 +38,7 @@ global_lock! {
 /// # Safety
 ///
 /// Must be called once, before all else in this module.
-pub(crate) unsafe fn init() {
+pub(super) unsafe fn init() {
     // SAFETY: By the safety requirement.
     unsafe { QUEUE_GRAPH.init() };
 }
@@ -103,7 +103,7 @@ impl Graph {
 }
 
 /// That one queue watches another, until it is dropped.
-pub(crate) struct Nested {
+pub(super) struct Nested {
     outer: u64,
     inner: u64,
     id: u64,
@@ -111,7 +111,7 @@ pub(crate) struct Nested {
 
 impl Nested {
     /// `outer` begins to watch `inner` as `id`. [`ELOOP`] if that is too deep, or a cycle.
-    pub(crate) fn new(outer: u64, inner: u64, id: u64) -> Result<Self> {
+    pub(super) fn new(outer: u64, inner: u64, id: u64) -> Result<Self> {
         if outer == inner {
             return Err(ELOOP);
         }

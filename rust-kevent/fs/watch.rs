@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! To be told of the last close of a file.
+//!
+//! C header: [`include/linux/eventpoll.h`](srctree/include/linux/eventpoll.h)
+
+use crate::{
+    bindings,
+    container_of,
+    error::to_result,
+    fs::LocalFile,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+    types::Opaque, //
+};
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+
+/// What is told.
+pub trait CloseFn: Send + Sync + Sized {
+    /// The file is being released; it is still whole. Process context, no locks held.
+    fn closed(watch: Arc<FileWatch<Self>>);
+}
+
+/// Watches one file, or none, without holding it.
+///
+/// # Invariants
+///
+/// While `watch` is on the list of a file, that list owns one reference to the `Arc` around it.
+#[pin_data]
+pub struct FileWatch<T: CloseFn> {
+    #[pin]
+    watch: Opaque<bindings::file_watch>,
+    #[pin]
+    data: T,
+}
+
+// SAFETY: The list of a file is protected by a lock of the file.
+unsafe impl<T: CloseFn> Send for FileWatch<T> {}
+// SAFETY: As above.
+unsafe impl<T: CloseFn> Sync for FileWatch<T> {}
+
+impl<T: CloseFn> FileWatch<T> {
+    /// A watch of no file.
+    pub fn new<E>(data: impl PinInit<T, E>) -> impl PinInit<Self, Error>
+    where
+        Error: From<E>,
+    {
+        try_pin_init!(Self {
+            watch <- Opaque::ffi_init(|watch: *mut bindings::file_watch| {
+                // SAFETY: It is ours, and valid for writes. All zeroes are a value of it.
+                unsafe {
+                    watch.write_bytes(0, 1);
+                    (*watch).release = Some(Self::release);
+                }
+            }),
+            data <- data,
+        })
+    }
+
+    /// Begins to watch.
+    ///
+    /// # Safety
+    ///
+    /// It watches no file, and did not watch one before.
+    pub unsafe fn add(this: Arc<Self>, file: &LocalFile) -> Result {
+        let raw = this.watch.get();
+        // INVARIANT: The list owns it if the call succeeds.
+        let owned = Arc::into_raw(this);
+        // SAFETY: The file is valid, and by the safety requirement the watch is on no list.
+        to_result(unsafe { bindings::file_watch_add(file.as_ptr(), raw) }).inspect_err(|_| {
+            // SAFETY: It is on no list, so the reference is still ours.
+            drop(unsafe { Arc::from_raw(owned) });
+        })
+    }
+
+    /// Stops to watch. If the file is being released, [`CloseFn::closed`] is called, or was.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else does so at the same time.
+    pub unsafe fn del(&self) {
+        // SAFETY: It was added, or is not on a list because it never was, or no longer is.
+        if unsafe { bindings::file_watch_del(self.watch.get()) } {
+            // SAFETY: By the type invariant. The caller has a reference of its own.
+            drop(unsafe { Arc::from_raw(core::ptr::from_ref(self)) });
+        }
+    }
+
+    /// The file, unless it is being released.
+    pub fn file(&self) -> Option<ARef<LocalFile>> {
+        // SAFETY: The field is NULL, or a file of which the watch is told before it is freed.
+        let file = unsafe { bindings::get_file_active(&raw mut (*self.watch.get()).file) };
+        // SAFETY: The call took a reference. Files that are watched are looked up by descriptors of
+        // several threads, which take the lock of the position.
+        Some(unsafe { ARef::from_raw(NonNull::new(file.cast())?) })
+    }
+
+    /// Whether it watches `file`.
+    pub fn watches(&self, file: &LocalFile) -> bool {
+        // SAFETY: A pointer that is only compared.
+        let watched = unsafe { (&raw const (*self.watch.get()).file).read_volatile() };
+        watched == file.as_ptr()
+    }
+
+    /// # Safety
+    ///
+    /// `watch` must be that of a `FileWatch<T>`, and have been on a list until now.
+    unsafe extern "C" fn release(watch: *mut bindings::file_watch) {
+        // SAFETY: By the safety requirement.
+        let this = unsafe { container_of!(Opaque::cast_from(watch), Self, watch) };
+        // SAFETY: By the type invariant, the list owned a reference, which is now ours.
+        T::closed(unsafe { Arc::from_raw(this) });
+    }
+}
+
+impl<T: CloseFn> Deref for FileWatch<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.data
+    }
+}
