@@ -8,6 +8,7 @@ pub use kevent_model::sync;
 
 mod host;
 mod unit {
+    mod again;
     mod commit;
     mod hostile;
     mod layout;

@@ -17,6 +17,7 @@ pub use opened::{
     memory::Shared,
     registration::{
         Handle,
+        Nature,
         Registration,
         Table, //
     },
@@ -27,7 +28,9 @@ pub use opened::{
         Slot, //
     },
     state::{
+        Asked,
         Committed,
+        Look,
         Next,
         State,
         Wake, //

@@ -106,7 +106,11 @@ impl Pair {
                     return;
                 };
                 let held = self.model.remove(id as u64);
-                assert_eq!(self.host.state.remove(handle).outstanding, held, "OUTSTANDING");
+                assert_eq!(
+                    self.host.state.remove(handle).outstanding,
+                    held,
+                    "OUTSTANDING"
+                );
             }
             Call::Modify { id, flags } => {
                 let Some(handle) = self.handles[id] else {

@@ -38,7 +38,10 @@ fn remove_says_whether_an_event_is_held() {
     host.state.fire(a, &bits(1));
     let held = consumer.take().expect("an entry");
     host.state.fire(a, &bits(1));
-    assert!(host.state.remove(a).outstanding, "held, with a younger one untaken");
+    assert!(
+        host.state.remove(a).outstanding,
+        "held, with a younger one untaken"
+    );
     assert!(consumer.take().is_none());
     host.state.fire(b, &bits(1));
     let other = consumer.take().expect("an entry");

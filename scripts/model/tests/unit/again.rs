@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is looked at again, once its event was published.
+
+use crate::host::*;
+
+/// A registration with something to look at.
+fn tied(host: &mut Host, id: u64, flags: u32, nature: Nature) -> Handle {
+    let handle = host.add(id, flags);
+    host.state.tie(handle, (), nature);
+    handle
+}
+
+/// Goes through the list once. Returns who is asked, and whether their slots are finished.
+fn looks(host: &mut Host) -> Vec<(Handle, bool)> {
+    let mut left = host.state.to_look_at();
+    let mut asked = Vec::new();
+    loop {
+        match host.state.next_look(&mut left) {
+            Look::At(found, finished) => {
+                assert!(host.state.is_valid(&found));
+                asked.push((found.handle, finished));
+            }
+            Look::More => {}
+            Look::Nothing => return asked,
+        }
+    }
+}
+
+#[test]
+fn a_level_is_asked_when_its_slot_is_finished() {
+    let mut host = Host::new(2);
+    let a = tied(&mut host, 0, 0, Nature::State);
+    assert_eq!(looks(&mut host), []);
+    host.state.fire(a, &bits(1));
+    assert_eq!(looks(&mut host), [], "untaken");
+    let mut consumer = host.consumer(1);
+    let taken = consumer.take().expect("an event");
+    assert_eq!(looks(&mut host), [], "taken");
+    consumer.finish(taken);
+    assert_eq!(looks(&mut host), [(a, true)]);
+    assert_eq!(looks(&mut host), [], "it was not true");
+    host.state.fire(a, &bits(1));
+    assert!(host.get().is_some());
+    assert_eq!(looks(&mut host), [(a, true)]);
+}
+
+#[test]
+fn without_a_ring_a_copied_event_is_finished() {
+    let mut host = Host::without_ring();
+    let a = tied(&mut host, 0, 0, Nature::State);
+    host.state.fire(a, &bits(1));
+    assert_eq!(looks(&mut host), [], "pending");
+    assert!(host.get().is_some());
+    assert_eq!(looks(&mut host), [(a, true)]);
+}
+
+#[test]
+fn a_count_is_asked_while_its_event_is_untaken() {
+    let mut host = Host::new(1);
+    let a = tied(&mut host, 0, 0, Nature::Count);
+    host.state.fire(a, &counts(1, 1));
+    assert_eq!(looks(&mut host), [(a, false)]);
+    assert_eq!(looks(&mut host), [(a, false)], "it stays on the list");
+    assert!(host.get().is_some());
+    assert_eq!(looks(&mut host), [(a, true)]);
+    assert_eq!(looks(&mut host), []);
+}
+
+#[test]
+fn only_levels_and_counts_are_asked() {
+    for (flags, nature, asked) in [
+        (0, Nature::Plain, false),
+        (REQ_ET, Nature::State, false),
+        (REQ_ONESHOT, Nature::State, false),
+        (REQ_DISPATCH, Nature::State, false),
+        (REQ_LAST_CHECK, Nature::State, true),
+        (REQ_EXCLUSIVE, Nature::State, true),
+        (REQ_ET, Nature::Count, true),
+        (REQ_ONESHOT, Nature::Count, false),
+        (REQ_DISPATCH, Nature::Count, false),
+    ] {
+        let mut host = Host::without_ring();
+        let a = tied(&mut host, 0, flags, nature);
+        host.state.fire(a, &bits(1));
+        assert!(host.get().is_some());
+        assert_eq!(
+            looks(&mut host).len(),
+            usize::from(asked),
+            "{flags:x} {nature:?}"
+        );
+    }
+}
+
+#[test]
+fn each_is_asked_once_in_a_round_though_it_fires() {
+    let mut host = Host::without_ring();
+    let handles: Vec<_> = (0..100)
+        .map(|id| tied(&mut host, id, 0, Nature::State))
+        .collect();
+    for &handle in &handles {
+        host.state.fire(handle, &bits(1));
+    }
+    for _ in &handles {
+        assert!(host.get().is_some());
+    }
+    let mut left = host.state.to_look_at();
+    let mut asked = Vec::new();
+    loop {
+        match host.state.next_look(&mut left) {
+            Look::At(found, _) => {
+                asked.push(found.handle);
+                host.state.fire(found.handle, &bits(1));
+                assert!(host.get().is_some());
+            }
+            Look::More => {}
+            Look::Nothing => break,
+        }
+    }
+    assert_eq!(asked, handles);
+}
+
+#[test]
+fn a_level_that_is_pending_again_is_on_one_list() {
+    let mut host = Host::new(0);
+    let (a, b) = (tied(&mut host, 0, 0, Nature::State), host.add(1, 0));
+    let mut consumer = host.consumer(1);
+    host.state.fire(a, &bits(1));
+    let taken = consumer.take().expect("an event");
+    host.state.fire(b, &bits(1));
+    host.state.fire(a, &bits(2));
+    assert_eq!((host.state.pending(), host.state.to_look_at()), (2, 0));
+    consumer.finish(taken);
+    host.state.flush(2);
+    assert_eq!((host.state.pending(), host.state.to_look_at()), (1, 0));
+    assert!(host.get().is_some() && host.get().is_some());
+    assert_eq!(looks(&mut host), [(a, true)]);
+}
+
+#[test]
+fn a_level_that_became_oneshot_leaves_the_list_when_it_is_over() {
+    let mut host = Host::new(2);
+    let (a, b) = (
+        tied(&mut host, 0, 0, Nature::State),
+        tied(&mut host, 1, 0, Nature::State),
+    );
+    for handle in [a, b] {
+        host.state.fire(handle, &bits(1));
+        assert!(host.get().is_some());
+    }
+    host.state.modify(a, template(0, REQ_ONESHOT));
+    host.state.fire(a, &bits(1));
+    assert!(host.get().is_some());
+    assert_eq!(host.state.dead().map(|(handle, _)| handle), Some(a));
+    assert_eq!(looks(&mut host), [(b, true)]);
+    host.state.remove(a);
+    assert!(host.state.dead().is_none());
+}
+
+#[test]
+fn what_is_removed_is_not_asked() {
+    let mut host = Host::without_ring();
+    let handles = [0, 1, 2].map(|id| tied(&mut host, id, 0, Nature::State));
+    for handle in handles {
+        host.state.fire(handle, &bits(1));
+        assert!(host.get().is_some());
+    }
+    assert!(host.state.remove(handles[1]).tie.is_some());
+    assert_eq!(looks(&mut host), [(handles[0], true), (handles[2], true)]);
+}
+
+#[test]
+fn an_answer_to_an_older_request_is_void() {
+    let mut host = Host::without_ring();
+    let a = tied(&mut host, 0, 0, Nature::State);
+    let asked = host.state.ask(a).expect("it is tied");
+    assert!(host.state.is_valid(&asked));
+    let mut newer = template(0, 0);
+    newer.param[0] = 1;
+    host.state.modify(a, newer);
+    assert!(!host.state.is_valid(&asked));
+    let asked = host.state.ask(a).expect("it is tied");
+    host.state.remove(a);
+    assert!(!host.state.is_valid(&asked));
+}
+
+#[test]
+fn a_report_is_cut_to_what_is_wanted() {
+    let mut host = Host::without_ring();
+    let a = host.add(0, 0);
+    host.state.modify(
+        a,
+        Event {
+            mask: 0x3,
+            ..template(0, 0)
+        },
+    );
+    assert_eq!(host.state.report(a, &bits(0x4), 0x10), None);
+    assert_eq!(host.state.report(a, &bits(0x15), 0x10), Some(Wake::One));
+    assert_eq!(host.get().map(|event| event.word), Some(0x11));
+    let unsure = Fired {
+        result: RET_RECHECK,
+        ..bits(0)
+    };
+    assert_eq!(host.state.report(a, &unsure, 0x10), Some(Wake::One));
+    let word = host.get().map(|event| Word(event.word));
+    assert_eq!(
+        word.map(|w| (w.outcome() as u32, w.result())),
+        Some((0x3, RET_RECHECK))
+    );
+}
+
+#[test]
+fn whom_to_ask_before_delivery() {
+    let checked = |flags: u32, nature: Nature, result: u32| {
+        let mut host = Host::new(1);
+        let a = tied(&mut host, 0, flags, nature);
+        host.state.fire(a, &Fired { result, ..bits(1) });
+        let (next, event) = host.state.peek().expect("an event");
+        host.state.to_check(next, &event).is_some()
+    };
+    assert!(checked(REQ_LAST_CHECK, Nature::State, 0));
+    assert!(checked(0, Nature::State, RET_RECHECK));
+    assert!(checked(REQ_LAST_CHECK | REQ_DISPATCH, Nature::State, 0));
+    assert!(!checked(0, Nature::State, 0));
+    assert!(!checked(REQ_LAST_CHECK, Nature::Count, 0));
+    assert!(!checked(REQ_ONESHOT, Nature::State, RET_RECHECK));
+    assert!(!checked(REQ_LAST_CHECK, Nature::State, RET_INJECTED));
+    assert!(!checked(
+        REQ_LAST_CHECK,
+        Nature::State,
+        RET_BROKEN | RET_DONE
+    ));
+}
+
+#[test]
+fn what_was_taken_back_is_said() {
+    let mut host = Host::new(0);
+    let (a, b) = (host.add(0, 0), host.add(1, 0));
+    host.state.fire(a, &bits(1));
+    host.state.fire(a, &bits(4));
+    host.state.fire(b, &bits(2));
+    assert_eq!(host.state.remove(a).untaken, 5, "in the ring");
+    assert_eq!(host.state.remove(b).untaken, 2, "pending");
+    let c = host.add(2, 0);
+    host.state.fire(c, &bits(1));
+    assert!(host.get().is_some());
+    assert_eq!(host.state.remove(c).untaken, 0, "taken");
+}
+
+#[test]
+fn a_dispatch_that_was_delivered_to_nobody_is_armed_again() {
+    let mut host = Host::without_ring();
+    let a = tied(&mut host, 0, REQ_DISPATCH, Nature::State);
+    host.state.fire(a, &bits(1));
+    assert!(host.get().is_some());
+    assert_eq!(host.state.report(a, &bits(1), 0), None);
+    host.state.rearm(a);
+    assert_eq!(host.state.report(a, &bits(1), 0), Some(Wake::One));
+}
