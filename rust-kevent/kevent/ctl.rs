@@ -259,7 +259,9 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
         tie.pause();
     }
     let template = template(control, request);
-    let outstanding = queue.lock().events.modify(handle, template);
+    // It may be over since it was found.
+    let modified = queue.lock().events.modify(handle, template);
+    let outstanding = modified.ok_or(ENOENT)?;
     start(queue, handle, request)?;
     trace::add(queue, request);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
@@ -267,7 +269,12 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
 
 fn set(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     match present(queue, control, &Key::of(request)) {
-        Some(handle) if is_current(queue, handle, request)? => modify(queue, control, request),
+        Some(handle) if is_current(queue, handle, request)? => {
+            match modify(queue, control, request) {
+                Err(ENOENT) => add(queue, control, request),
+                modified => modified,
+            }
+        }
         _ => add(queue, control, request),
     }
 }

@@ -215,7 +215,7 @@ impl Queue {
         drop(inner);
         if poll && later {
             // A work item that is on its way already tells them.
-            let _ = workqueue::system().enqueue(this.clone());
+            let _ = workqueue::system_highpri().enqueue(this.clone());
         } else if poll {
             this.tell_pollers(fired.mask & URING_WAKE);
         }

@@ -271,15 +271,15 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// Takes an untaken event back and arms the registration anew. Returns whether a consumer
-    /// still holds an event of it.
-    pub fn modify(&mut self, handle: Handle, template: Event) -> bool {
+    /// Takes an untaken event back and arms the registration anew. Returns whether a consumer still
+    /// holds an event of it; nothing if it is over.
+    pub fn modify(&mut self, handle: Handle, template: Event) -> Option<bool> {
+        self.template(handle)?;
         let (outstanding, _) = self.retract(handle);
-        if let Some(registration) = self.table.get_mut(handle) {
-            registration.template = template;
-            registration.phase = Phase::Armed;
-        }
-        outstanding
+        let registration = self.table.get_mut(handle)?;
+        registration.template = template;
+        registration.phase = Phase::Armed;
+        Some(outstanding)
     }
 
     /// Arms a registration that DISPATCH has disabled, though its event was not delivered.

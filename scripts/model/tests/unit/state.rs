@@ -65,10 +65,10 @@ fn an_old_event_is_outstanding_though_younger_ones_are_finished() {
         host.state.fire(a, &bits(1));
         host.eat(&mut consumer).expect("an event");
     }
-    assert!(host.state.modify(a, template(0, 0)));
-    assert!(host.state.modify(a, template(0, 0)), "still");
+    assert_eq!(host.state.modify(a, template(0, 0)), Some(true));
+    assert_eq!(host.state.modify(a, template(0, 0)), Some(true), "still");
     assert!(holder.finish(held));
-    assert!(!host.state.modify(a, template(0, 0)));
+    assert_eq!(host.state.modify(a, template(0, 0)), Some(false));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn modify_takes_the_old_event_back_and_arms() {
     host.state.fire(a, &bits(1));
     let mut changed = template(0, REQ_DISPATCH);
     changed.user = 42;
-    assert!(!host.state.modify(a, changed));
+    assert_eq!(host.state.modify(a, changed), Some(false));
     assert_eq!(host.state.template(a).map(|t| t.user), Some(42));
     host.state.fire(a, &bits(2));
     let mut consumer = host.consumer(1);
@@ -100,7 +100,7 @@ fn dispatch_delivers_once_until_modify() {
         assert_eq!(host.get().map(|event| event.word), Some(mask));
         assert_eq!(host.state.fire(a, &bits(4)), Wake::None);
         assert_eq!(host.get(), None);
-        assert!(!host.state.modify(a, template(0, REQ_DISPATCH)));
+        assert_eq!(host.state.modify(a, template(0, REQ_DISPATCH)), Some(false));
         assert_eq!(host.state.fire(a, &bits(8)), Wake::One);
         assert_eq!(host.get().map(|event| event.word), Some(8));
     }
@@ -138,6 +138,18 @@ fn oneshot_is_dead_when_published_and_its_event_survives_it() {
     assert!(!host.state.remove(dead).outstanding);
     assert!(host.state.dead().is_none());
     assert_eq!(host.eat(&mut host.consumer(1)), Some((5, 1, 0)));
+}
+
+#[test]
+fn what_is_over_is_not_modified() {
+    let mut host = Host::new(1);
+    let a = host.add(5, REQ_ONESHOT);
+    host.state.fire(a, &bits(1));
+    assert_eq!(host.state.modify(a, template(5, 0)), None);
+    assert_eq!(host.state.fire(a, &bits(2)), Wake::None);
+    host.state.remove(a);
+    assert!(host.state.dead().is_none());
+    assert_eq!(host.state.modify(a, template(5, 0)), None);
 }
 
 #[test]
@@ -210,7 +222,7 @@ fn what_is_no_longer_pending_is_not_taken() {
     let a = host.add(0, REQ_DISPATCH);
     host.state.fire(a, &bits(1));
     let (next, _) = host.state.peek().expect("an event");
-    assert!(!host.state.modify(a, template(0, REQ_DISPATCH)));
+    assert_eq!(host.state.modify(a, template(0, REQ_DISPATCH)), Some(false));
     assert!(!host.state.take(next));
     assert_eq!(host.state.fire(a, &bits(1)), Wake::One, "still armed");
 }
