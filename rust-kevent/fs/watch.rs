@@ -79,17 +79,20 @@ impl<T: CloseFn> FileWatch<T> {
         })
     }
 
-    /// Stops to watch. If the file is being released, [`CloseFn::closed`] is called, or was.
+    /// Stops to watch. Returns false if the file is being released: then [`CloseFn::closed`] is called,
+    /// or was.
     ///
     /// # Safety
     ///
     /// Nobody else does so at the same time.
-    pub unsafe fn del(&self) {
+    pub unsafe fn del(&self) -> bool {
         // SAFETY: It was added, or is not on a list because it never was, or no longer is.
-        if unsafe { bindings::file_watch_del(self.watch.get()) } {
+        let was_on_list = unsafe { bindings::file_watch_del(self.watch.get()) };
+        if was_on_list {
             // SAFETY: By the type invariant. The caller has a reference of its own.
             drop(unsafe { Arc::from_raw(core::ptr::from_ref(self)) });
         }
+        was_on_list
     }
 
     /// The file, unless it is being released.

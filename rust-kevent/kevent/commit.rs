@@ -30,12 +30,10 @@ pub(crate) fn commit(queue: &Queue, index: u32, over: u32) -> Result<u32> {
             Err(CommitError::Wraps) => return Err(EOVERFLOW),
         };
         freed = freed.saturating_add(committed.freed);
-        let look = !committed.more && inner.events.to_look_at() != 0;
+        let mut looks = inner.events.to_look_at().min(FEW);
         queue.wake(inner, committed.wake, committed.events);
-        if look {
-            queue.look_again(FEW);
-        }
         if !committed.more {
+            queue.look_again(&mut looks);
             return Ok(freed);
         }
     }

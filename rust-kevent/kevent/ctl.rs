@@ -28,7 +28,10 @@ use super::{
         Target,
         Tie, //
     },
-    state::Wake,
+    state::{
+        Asked,
+        Wake, //
+    },
     trace, //
 };
 use crate::{
@@ -191,10 +194,14 @@ fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result
         }
     };
     control.count = control.count.saturating_add(1);
-    if let Err(error) = start(queue, handle, request) {
-        control.take(&key);
-        control.end(queue, handle);
-        return Err(error);
+    let asked = queue.lock().events.ask(handle);
+    if let Some(asked) = asked {
+        if let Err(error) = asked.tie.clone().prepare(request) {
+            control.take(&key);
+            control.end(queue, handle);
+            return Err(error);
+        }
+        start(queue, &asked, request);
     }
     trace::add(queue, request);
     Ok(0)
@@ -228,15 +235,11 @@ fn insert(
     Ok(handle)
 }
 
-/// Begins to watch, or to watch as a changed request says, and reports what is true now.
-fn start(queue: &Queue, handle: Handle, request: &Event) -> Result {
-    let asked = queue.lock().events.ask(handle);
-    if let Some(asked) = asked {
-        if let Some(fired) = asked.tie.clone().start(request)? {
-            queue.found(&asked, &fired);
-        }
+/// Begins to watch, and reports what is true now.
+fn start(queue: &Queue, asked: &Asked<Arc<dyn Tie>>, request: &Event) {
+    if let Some(fired) = asked.tie.start(request) {
+        queue.found(asked, &fired);
     }
-    Ok(())
 }
 
 fn remove(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
@@ -256,18 +259,26 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
         return Err(ENOENT);
     }
     if let Some(tie) = tied(queue, handle) {
-        tie.pause();
+        tie.prepare(request)?;
     }
     let template = template(control, request);
     // It may be over since it was found.
     let modified = queue.lock().events.modify(handle, template);
-    let outstanding = modified.ok_or(ENOENT)?;
-    start(queue, handle, request)?;
+    let (outstanding, untaken) = modified.ok_or(ENOENT)?;
+    let asked = queue.lock().events.ask(handle);
+    if let Some(asked) = asked {
+        start(queue, &asked, request);
+        // What it no longer wants, another queue may.
+        if let Some(untaken) = untaken.filter(|untaken| untaken.mask & !request.mask != 0) {
+            asked.tie.pass_on(&untaken);
+        }
+    }
     trace::add(queue, request);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
 }
 
 fn set(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
+    source::check(request)?;
     match present(queue, control, &Key::of(request)) {
         Some(handle) if is_current(queue, handle, request)? => {
             match modify(queue, control, request) {

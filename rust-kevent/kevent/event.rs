@@ -73,7 +73,8 @@ pub struct Fired {
 impl Fired {
     /// Adds what `other`, which fired later, reports.
     pub fn merge(&mut self, other: &Fired) {
-        if self.result & RET_COUNTED != 0 {
+        // READY counts nothing, but may come before what does.
+        if other.result & RET_COUNTED != 0 {
             self.data = count(self.data, other.data);
         }
         self.mask |= other.mask;

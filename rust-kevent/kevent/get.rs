@@ -64,170 +64,167 @@ enum Round {
     Check(Asked<Arc<dyn Tie>>, Event),
 }
 
-/// Looks again, once in a call: a level is not to be delivered twice by it.
-fn look_once<'a>(
+/// A call, and how far it came.
+struct Call<'a> {
     queue: &'a Queue,
-    mut inner: SpinLockIrqGuard<'a, Inner>,
-    looked: &mut bool,
-) -> SpinLockIrqGuard<'a, Inner> {
-    if !*looked && inner.events.to_look_at() != 0 {
-        let limit = if inner.events.has_events() {
-            FEW
-        } else {
-            u32::MAX
-        };
+    min: u32,
+    max: u32,
+    buffer: Buffer,
+    copied: u32,
+    /// How many registrations it may still look at again: as many as there were when it began. So a
+    /// level that it delivers itself is not delivered twice.
+    looks: Option<u32>,
+}
+
+impl<'a> Call<'a> {
+    /// Locks the state, when what is to be looked at again was: some of it in any case, all of it
+    /// before less than `need` events are found.
+    fn lock(&mut self, need: u32) -> SpinLockIrqGuard<'a, Inner> {
+        let mut inner = self.queue.lock();
+        let first = self.looks.is_none();
+        let left = self.looks.get_or_insert_with(|| inner.events.to_look_at());
+        if *left == 0 {
+            return inner;
+        }
+        let enough = inner.events.available(u64::from(need)) >= u64::from(need);
+        if enough && !first {
+            return inner;
+        }
+        let mut looks = if enough { (*left).min(FEW) } else { *left };
+        *left = left.saturating_sub(looks);
         drop(inner);
-        queue.look_again(limit);
-        inner = queue.lock();
+        self.queue.look_again(&mut looks);
+        self.queue.lock()
     }
-    *looked = true;
-    inner
-}
 
-fn copy_round(
-    queue: &Queue,
-    buffer: &mut Buffer,
-    copied: &mut u32,
-    max: u32,
-    looked: &mut bool,
-) -> Round {
-    let mut inner = look_once(queue, queue.lock(), looked);
-    for _ in 0..ROUND {
-        if *copied == max {
-            break;
-        }
-        let Some((next, event)) = inner.events.peek() else {
-            break;
-        };
-        if let Some(asked) = inner.events.to_check(next, &event) {
-            if inner.events.take(next) {
-                return Round::Check(asked, event);
+    fn copy_round(&mut self) -> Round {
+        let need = u32::from(self.copied < self.min.max(1));
+        let mut inner = self.lock(need);
+        for _ in 0..ROUND {
+            if self.copied == self.max {
+                break;
             }
-            continue;
-        }
-        match buffer.offer(&event, || inner.events.take(next)) {
-            Ok(true) => *copied = copied.saturating_add(1),
-            Ok(false) => {}
-            Err(_) => return Round::Fault,
-        }
-    }
-    // What was taken from the ring left room for what is pending.
-    inner.events.flush(ROUND);
-    if *copied == max || !inner.events.has_events() {
-        Round::Over
-    } else {
-        Round::Full
-    }
-}
-
-/// Delivers an event if it is still true. Returns whether it was.
-fn check(
-    queue: &Queue,
-    buffer: &mut Buffer,
-    asked: &Asked<Arc<dyn Tie>>,
-    mut event: Event,
-) -> Result<bool> {
-    let word = Word(event.word);
-    let wanted = event.mask | asked.tie.always();
-    let mask = asked.tie.look(true).map_or(0, |found| found.mask & wanted);
-    if mask != 0 {
-        event.word = Word::untaken(mask, word.result() & !RET_RECHECK, 0).0;
-        let Err(error) = buffer.push(&event) else {
-            return Ok(true);
-        };
-        undeliver(queue, asked);
-        return Err(error);
-    }
-    if event.flags & REQ_DISPATCH != 0 {
-        undeliver(queue, asked);
-    }
-    Ok(false)
-}
-
-/// An event was taken, and delivered to nobody: its registration reports what is true now.
-fn undeliver(queue: &Queue, asked: &Asked<Arc<dyn Tie>>) {
-    {
-        let mut inner = queue.lock();
-        if inner.events.is_valid(asked) {
-            inner.events.rearm(asked.handle);
-        }
-    }
-    if let Some(fired) = asked.tie.look(true) {
-        queue.found(asked, &fired);
-    }
-}
-
-fn copy(
-    queue: &Queue,
-    buffer: &mut Buffer,
-    copied: &mut u32,
-    max: u32,
-    looked: &mut bool,
-) -> Result {
-    loop {
-        // What a dying thread takes, nobody sees. A page that comes and goes must not hold it.
-        //
-        // SAFETY: Looks at `current`.
-        if unsafe { bindings::kevent_is_dying() } {
-            return Err(EINTR);
-        }
-        match copy_round(queue, buffer, copied, max, looked) {
-            Round::Over => return Ok(()),
-            Round::Full => {}
-            Round::Fault => buffer.fault_in()?,
-            Round::Check(asked, event) => {
-                if check(queue, buffer, &asked, event)? {
-                    *copied = copied.saturating_add(1);
+            let Some((next, event)) = inner.events.peek() else {
+                break;
+            };
+            if let Some(asked) = inner.events.to_check(next, &event) {
+                if inner.events.take(next) {
+                    return Round::Check(asked, event);
                 }
+                continue;
+            }
+            match self.buffer.offer(&event, || inner.events.take(next)) {
+                Ok(true) => self.copied = self.copied.saturating_add(1),
+                Ok(false) => {}
+                Err(_) => return Round::Fault,
+            }
+        }
+        // What was taken from the ring left room for what is pending.
+        inner.events.flush(ROUND);
+        if self.copied == self.max || !inner.events.has_events() {
+            Round::Over
+        } else {
+            Round::Full
+        }
+    }
+
+    fn copy(&mut self) -> Result {
+        loop {
+            // What a dying thread takes, nobody sees. A page that comes and goes must not hold it.
+            //
+            // SAFETY: Looks at `current`.
+            if unsafe { bindings::kevent_is_dying() } {
+                return Err(EINTR);
+            }
+            match self.copy_round() {
+                Round::Over => return Ok(()),
+                Round::Full => {}
+                Round::Fault => self.buffer.fault_in()?,
+                Round::Check(asked, event) => self.check(&asked, event)?,
             }
         }
     }
-}
 
-fn wait(queue: &Queue, events: u32, deadline: Deadline, looked: &mut bool) -> Woken {
-    let turn = if events > 1 {
-        CondVarTurn::Shared
-    } else {
-        CondVarTurn::Exclusive
-    };
-    let mut inner = look_once(queue, queue.lock(), looked);
-    queue.sleep(&mut inner, turn, deadline, |state| {
-        state.available(u64::from(events)) >= u64::from(events)
-    })
+    /// Delivers an event that was taken, if it is still true.
+    fn check(&mut self, asked: &Asked<Arc<dyn Tie>>, mut event: Event) -> Result {
+        let word = Word(event.word);
+        let wanted = event.mask | asked.tie.always();
+        let mask = asked.tie.look(true).map_or(0, |found| found.mask & wanted);
+        if mask != 0 {
+            event.word = Word::untaken(mask, word.result() & !RET_RECHECK, 0).0;
+            if let Err(error) = self.buffer.push(&event) {
+                self.undeliver(asked);
+                return Err(error);
+            }
+            self.copied = self.copied.saturating_add(1);
+        } else if event.flags & REQ_DISPATCH != 0 {
+            self.undeliver(asked);
+        }
+        Ok(())
+    }
+
+    /// An event was taken, and delivered to nobody: its registration reports what is true now.
+    fn undeliver(&self, asked: &Asked<Arc<dyn Tie>>) {
+        {
+            let mut inner = self.queue.lock();
+            if inner.events.is_valid(asked) {
+                inner.events.rearm(asked.handle);
+            }
+        }
+        if let Some(fired) = asked.tie.look(true) {
+            self.queue.found(asked, &fired);
+        }
+    }
+
+    fn wait(&mut self, events: u32, deadline: Deadline) -> Woken {
+        let turn = if events > 1 {
+            CondVarTurn::Shared
+        } else {
+            CondVarTurn::Exclusive
+        };
+        let mut inner = self.lock(events);
+        self.queue.sleep(&mut inner, turn, deadline, |state| {
+            state.available(u64::from(events)) >= u64::from(events)
+        })
+    }
 }
 
 /// Waits for `min` events, and copies `max` at most. Returns how many.
-pub(crate) fn get_events(queue: &Queue, request: &Request, mut buffer: Buffer) -> Result<u32> {
+pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Result<u32> {
     let (min, max) = (request.min, request.max);
     if max == 0 || min > max {
         return Err(EINVAL);
     }
+    let mut call = Call {
+        queue,
+        min,
+        max,
+        buffer,
+        copied: 0,
+        looks: None,
+    };
     let mut woken = Woken::Done;
-    let mut looked = false;
     if let Some(batch) = request.batch {
         if min != 0 {
-            woken = wait(queue, max, batch, &mut looked);
+            woken = call.wait(max, batch);
         }
     }
-    let mut copied = 0;
     loop {
-        if matches!(woken, Woken::Done | Woken::Timeout) && copied < min {
-            woken = wait(
-                queue,
-                min.saturating_sub(copied),
-                request.deadline,
-                &mut looked,
-            );
+        if matches!(woken, Woken::Done | Woken::Timeout) && call.copied < min {
+            let missing = min.saturating_sub(call.copied);
+            woken = call.wait(missing, request.deadline);
         }
-        if let Err(err) = copy(queue, &mut buffer, &mut copied, max, &mut looked) {
-            return if copied == 0 { Err(err) } else { Ok(copied) };
+        match call.copy() {
+            Err(error) if call.copied == 0 => return Err(error),
+            Err(_) => break,
+            Ok(()) => {}
         }
-        if copied >= min || woken != Woken::Done {
+        if call.copied >= min || woken != Woken::Done {
             break;
         }
     }
-    if copied == 0 && woken == Woken::Signal {
+    if call.copied == 0 && woken == Woken::Signal {
         return Err(EINTR);
     }
-    Ok(copied)
+    Ok(call.copied)
 }

@@ -235,12 +235,11 @@ impl Queue {
         }
     }
 
-    /// Looks at `limit` registrations again of which there may be more to say. No lock is held while
-    /// a source is asked.
-    pub(crate) fn look_again(&self, limit: u32) {
-        let mut left = self.lock().events.to_look_at().min(limit);
-        while left != 0 {
-            let look = self.lock().events.next_look(&mut left);
+    /// Looks at registrations again of which there may be more to say. No lock is held while a source
+    /// is asked. `left` counts down how many may still be passed.
+    pub(crate) fn look_again(&self, left: &mut u32) {
+        while *left != 0 {
+            let look = self.lock().events.next_look(left);
             match look {
                 Look::At(asked, finished) => {
                     if let Some(fired) = asked.tie.look(finished) {
@@ -248,7 +247,7 @@ impl Queue {
                     }
                 }
                 Look::More => {}
-                Look::Nothing => return,
+                Look::Nothing => *left = 0,
             }
         }
     }
@@ -259,11 +258,12 @@ impl Queue {
         if inner.events.has_events() {
             return true;
         }
-        if inner.events.to_look_at() == 0 {
+        let mut left = inner.events.to_look_at();
+        if left == 0 {
             return false;
         }
         drop(inner);
-        self.look_again(u32::MAX);
+        self.look_again(&mut left);
         self.lock().events.has_events()
     }
 
@@ -437,8 +437,8 @@ impl Control {
             tie.end();
         }
         let removed = queue.lock().events.remove(handle);
-        if let Some(tie) = tie.filter(|_| removed.untaken != 0) {
-            tie.pass_on(removed.untaken);
+        if let Some((tie, untaken)) = tie.zip(removed.untaken) {
+            tie.pass_on(&untaken);
         }
         self.count = self.count.saturating_sub(1);
         queue.limit.uncharge();

@@ -400,8 +400,8 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Takes back what no consumer has taken. Returns whether a consumer still holds an entry, and
-    /// which bits were taken back.
-    pub fn retract_all<T>(&mut self, table: &mut Table<T>, handle: Handle) -> (bool, u32) {
+    /// which mask and result bits were taken back.
+    pub fn retract_all<T>(&mut self, table: &mut Table<T>, handle: Handle) -> (bool, u64) {
         let mut held = false;
         let mut untaken = 0;
         let mut index = table.newest(handle);
@@ -409,11 +409,11 @@ impl<M: Memory> Ring<M> {
             let Some(slot) = self.slots.get(index as usize) else {
                 break;
             };
-            let (older, mask) = (slot.older, slot.event.word as u32);
+            let (older, bits) = (slot.older, Word(slot.event.word).outcome());
             match self.retract(index) {
                 Retracted::Taken => held = true,
                 Retracted::Yes => {
-                    untaken |= mask;
+                    untaken |= bits;
                     self.unchain(table, index);
                 }
                 Retracted::Finished => self.unchain(table, index),

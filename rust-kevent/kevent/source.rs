@@ -7,12 +7,12 @@
 //! report, by [`Queue::report()`].
 //!
 //! ```text
-//!   ADD ----> tie() ----> start() -----+-----> reports ---+-----> end() ----> dropped
-//!                            ^         |          ^       |
-//!                            +-- MODIFY+          +-look()+
+//!   ADD ---> tie() ---> prepare() ---> start() --+---> reports ---+---> end() ---> dropped
+//!                           ^                    |        ^       |
+//!                           +------ MODIFY ------+        +-look()+
 //! ```
 //!
-//! `start()` and `end()` are called with [`Queue::control`](super::queue::Queue::control) held, and
+//! `prepare()`, `start()` and `end()` are called with [`Queue::control`](super::queue::Queue::control) held, and
 //! `look()` without any lock, also while or after the tie ends; it then finds nothing.
 
 use super::{
@@ -55,11 +55,12 @@ pub(crate) struct Target {
 
 /// What ties a registration to what it watches.
 pub(crate) trait Tie: Send + Sync {
-    /// Begins to watch as `request` says, or changes to it. Returns what is true now.
-    fn start(self: Arc<Self>, request: &Event) -> Result<Option<Fired>>;
+    /// Does what can fail before it watches as `request` says, for the first time or after a change.
+    /// What would stem from the old request, and not from a state, ends with this.
+    fn prepare(self: Arc<Self>, request: &Event) -> Result;
 
-    /// The request is about to change: what comes from now on must not stem from the old one.
-    fn pause(&self) {}
+    /// Watches as `request` says. Returns what is true now.
+    fn start(&self, request: &Event) -> Option<Fired>;
 
     /// Stops to watch. On return nothing is reported any more.
     fn end(&self);
@@ -72,8 +73,8 @@ pub(crate) trait Tie: Send + Sync {
         Ok(true)
     }
 
-    /// An event with the bits of `mask` was taken back, and the tie has ended.
-    fn pass_on(&self, _mask: u32) {}
+    /// These bits were taken back, and no consumer of this queue will see them.
+    fn pass_on(&self, _untaken: &Fired) {}
 
     /// Bits that are reported without being asked for.
     fn always(&self) -> u32 {

@@ -67,7 +67,8 @@ use super::{
         Memory,
         Ring,
         NO_SLOT, //
-    }, //
+    },
+    word::Word, //
 };
 use crate::sync::{
     atomic::Relaxed,
@@ -117,8 +118,8 @@ pub enum Next {
 pub struct Removed<T> {
     /// A consumer still holds an event of it.
     pub outstanding: bool,
-    /// The bits of an event that no consumer will see.
-    pub untaken: u32,
+    /// What an event said that no consumer will see.
+    pub untaken: Option<Fired>,
     /// To be dropped outside the lock.
     pub tie: Option<T>,
 }
@@ -247,14 +248,14 @@ impl<M: Memory, T> State<M, T> {
             None | Some(Phase::Free) => {
                 return Removed {
                     outstanding: false,
-                    untaken: 0,
+                    untaken: None,
                     tie: None,
                 };
             }
             // What it published last is still on its way.
             Some(Phase::Dead) => {
                 self.dead.unlink(&mut self.table, handle);
-                (false, 0)
+                (false, None)
             }
             Some(Phase::Armed | Phase::Disabled) => {
                 self.forget_look(handle);
@@ -272,14 +273,14 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer still
-    /// holds an event of it; nothing if it is over.
-    pub fn modify(&mut self, handle: Handle, template: Event) -> Option<bool> {
+    /// holds an event of it, and what was taken back; nothing if it is over.
+    pub fn modify(&mut self, handle: Handle, template: Event) -> Option<(bool, Option<Fired>)> {
         self.template(handle)?;
-        let (outstanding, _) = self.retract(handle);
+        let retracted = self.retract(handle);
         let registration = self.table.get_mut(handle)?;
         registration.template = template;
         registration.phase = Phase::Armed;
-        Some(outstanding)
+        Some(retracted)
     }
 
     /// Arms a registration that DISPATCH has disabled, though its event was not delivered.
@@ -291,14 +292,19 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// Returns whether a consumer holds an event, and which bits were taken back.
-    fn retract(&mut self, handle: Handle) -> (bool, u32) {
-        let pending = self.unpend(handle).map_or(0, |fired| fired.mask);
-        let (held, untaken) = match &mut self.ring {
+    /// Returns whether a consumer holds an event, and what was taken back.
+    fn retract(&mut self, handle: Handle) -> (bool, Option<Fired>) {
+        let pending = self.unpend(handle);
+        let (held, bits) = match &mut self.ring {
             Some(ring) => ring.retract_all(&mut self.table, handle),
             None => (false, 0),
         };
-        (held, untaken | pending)
+        let untaken = (bits != 0).then(|| Fired {
+            mask: bits as u32,
+            result: Word(bits).result(),
+            ..Fired::default()
+        });
+        (held, untaken.or(pending))
     }
 
     /// The next registration that is over and still in the table, with its template.

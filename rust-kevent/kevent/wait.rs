@@ -45,10 +45,13 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
         return Err(EINVAL);
     };
 
-    if inner.events.to_look_at() != 0 {
-        let news = past(&inner.events, request.old) != 0 || inner.events.pending() != 0;
+    let mut looks = inner.events.to_look_at();
+    if looks != 0 {
+        if past(&inner.events, request.old) != 0 || inner.events.pending() != 0 {
+            looks = looks.min(FEW);
+        }
         drop(inner);
-        queue.look_again(if news { FEW } else { u32::MAX });
+        queue.look_again(&mut looks);
         inner = queue.lock();
     }
 

@@ -163,6 +163,8 @@ struct Parts {
     member: Option<Arc<Member>>,
     /// The member that this was, for what it has not taken.
     left: Option<Arc<Member>>,
+    /// What was true when the entries came on the queues.
+    ready: Option<u32>,
     /// If the file is a queue.
     nested: Option<Nested>,
 }
@@ -218,7 +220,7 @@ impl FileWatch<FileTie> {
 }
 
 impl Tie for FileWatch<FileTie> {
-    fn start(self: Arc<Self>, request: &Event) -> Result<Option<Fired>> {
+    fn prepare(self: Arc<Self>, request: &Event) -> Result {
         let file = lookup(request)?;
         if !self.parts.lock().live {
             if is_refused(&file) {
@@ -235,29 +237,38 @@ impl Tie for FileWatch<FileTie> {
             // SAFETY: It is not live, and `control` is held.
             unsafe { FileWatch::add(self.clone(), &file) }?;
             self.parts.lock().live = true;
-        } else if !self.watches(&file) {
-            return Err(ENOENT);
-        } else {
-            let parts = self.parts.lock();
-            let exclusive = request.flags & REQ_EXCLUSIVE != 0;
-            if parts.member.is_some() == exclusive {
-                drop(parts);
-                return Ok(ready(file.poll()));
-            }
+            let ready = self.enter(&file, request)?;
+            self.parts.lock().ready = Some(ready);
+            return Ok(());
         }
-        Ok(ready(self.enter(&file, request)?))
+        if !self.watches(&file) {
+            return Err(ENOENT);
+        }
+        let exclusive = request.flags & REQ_EXCLUSIVE != 0;
+        if self.parts.lock().member.is_some() != exclusive {
+            self.enter(&file, request)?;
+        }
+        Ok(())
+    }
+
+    fn start(&self, _request: &Event) -> Option<Fired> {
+        let first = self.parts.lock().ready.take();
+        match first {
+            Some(mask) => ready(mask),
+            None => self.look(true),
+        }
     }
 
     fn end(&self) {
-        let left = self.replace(None, None);
+        let member = self.replace(None, None);
         let (live, nested) = {
             let mut parts = self.parts.lock();
-            parts.left = left;
             (core::mem::take(&mut parts.live), parts.nested.take())
         };
-        if live {
-            // SAFETY: `control` is held.
-            unsafe { self.del() };
+        // SAFETY: `control` is held.
+        if live && unsafe { self.del() } {
+            // The file lives on, and others may want what this one has not taken.
+            self.parts.lock().left = member;
         }
         drop(nested);
     }
@@ -270,10 +281,13 @@ impl Tie for FileWatch<FileTie> {
         Ok(self.watches(&*lookup(request)?))
     }
 
-    fn pass_on(&self, mask: u32) {
-        let left = self.parts.lock().left.clone();
-        if let Some(member) = left {
-            member.pass_on(mask, ALWAYS);
+    fn pass_on(&self, untaken: &Fired) {
+        let member = {
+            let parts = self.parts.lock();
+            parts.member.clone().or_else(|| parts.left.clone())
+        };
+        if let Some(member) = member {
+            member.tell(untaken, ALWAYS);
         }
     }
 
@@ -319,7 +333,7 @@ impl WakeFn for Told {
             ..Fired::default()
         };
         match &self.member {
-            Some(member) if result & RET_BROKEN == 0 => member.tell(&fired, ALWAYS, self.later),
+            Some(member) if result & RET_BROKEN == 0 => member.tell(&fired, ALWAYS),
             _ => {
                 let Target { queue, handle } = &self.target;
                 Queue::report(queue, *handle, &fired, ALWAYS, self.later).is_some()

@@ -182,45 +182,37 @@ struct TimerTie {
 }
 
 impl Tie for TimerTie {
-    fn start(self: Arc<Self>, request: &Event) -> Result<Option<Fired>> {
-        let clock = clock(request)?;
-        let [first, interval] = request.param;
-        let first = i64::try_from(first).map_err(|_| EINVAL)?;
-        let absolute = request.flags & bindings::KEVENT_TIMER_ABSTIME != 0;
-        let mut total = 0u64;
-        let mut begun = false;
-        // Again, if it expired before it could be started.
-        while !self.timer.start(clock, |clockwork, now| {
-            if !begun {
-                begun = true;
-                clockwork.interval = interval;
-                clockwork.lag = 0;
-                clockwork.next = Some(if absolute {
-                    clock.host_time(first)
-                } else {
-                    now.saturating_add(first)
-                });
-            }
-            let count = clockwork.advance(now);
-            total = total.saturating_add(count);
-            match count {
-                0 => clockwork.next,
-                _ => clockwork.expires(),
-            }
-        }) {}
-        Ok((total != 0).then(|| fired(total)))
+    fn prepare(self: Arc<Self>, request: &Event) -> Result {
+        clock(request)?;
+        self.end();
+        Ok(())
     }
 
-    fn pause(&self) {
+    fn start(&self, request: &Event) -> Option<Fired> {
+        let clock = clock(request).ok()?;
+        let [first, interval] = request
+            .param
+            .map(|time| i64::try_from(time).unwrap_or(i64::MAX));
+        let absolute = request.flags & bindings::KEVENT_TIMER_ABSTIME != 0;
+        self.timer.start(clock, |clockwork, now| {
+            clockwork.interval = interval.unsigned_abs();
+            clockwork.lag = 0;
+            clockwork.next = Some(if absolute {
+                clock.host_time(first)
+            } else {
+                now.saturating_add(first)
+            });
+            clockwork.next
+        });
+        None
+    }
+
+    fn end(&self) {
         self.timer.adjust(|clockwork, _| {
             clockwork.next = None;
             None
         });
         self.timer.cancel();
-    }
-
-    fn end(&self) {
-        self.pause();
     }
 
     fn look(&self, finished: bool) -> Option<Fired> {

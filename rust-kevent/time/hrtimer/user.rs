@@ -53,7 +53,7 @@ impl UserClock {
 pub trait Expire: Send + Unpin + Sized {
     /// The timer expired; it is now `now` by its clock. Returns when it expires next.
     ///
-    /// The lock of the state is held, and the context is a hard interrupt.
+    /// The lock of the state is held, and the context may be a hard interrupt.
     fn expired(&mut self, now: i64) -> Option<i64>;
 }
 
@@ -97,17 +97,17 @@ impl<S: Expire> UserTimer<S> {
     }
 
     /// Stops the timer, changes its clock and state, and starts it if `change` says when it is to
-    /// expire. Returns false if that time has come already: then it was not started.
+    /// expire. If that time has come, it expires at once, and [`Expire::expired`] is called from here.
     ///
     /// May wait for the callback, so no lock that the callback takes may be held.
-    pub fn start(&self, clock: UserClock, change: impl FnOnce(&mut S, i64) -> Option<i64>) -> bool {
+    pub fn start(&self, clock: UserClock, change: impl FnOnce(&mut S, i64) -> Option<i64>) {
         loop {
             let mut state = self.state.lock();
             if self.try_cancel() {
                 // SAFETY: The timer is idle and stays so, as the lock is held.
                 unsafe { Self::setup(self.timer.get(), clock) };
                 let expires = change(&mut state, self.now());
-                return expires.is_none_or(|expires| self.queue(expires));
+                return self.queue(&mut state, expires);
             }
             drop(state);
             self.cancel();
@@ -118,10 +118,9 @@ impl<S: Expire> UserTimer<S> {
     /// callback is about to run is left to that.
     pub fn adjust(&self, change: impl FnOnce(&mut S, i64) -> Option<i64>) {
         let mut state = self.state.lock();
-        if let Some(expires) = change(&mut state, self.now()) {
-            if self.try_cancel() {
-                self.queue(expires);
-            }
+        let expires = change(&mut state, self.now());
+        if expires.is_some() && self.try_cancel() {
+            self.queue(&mut state, expires);
         }
     }
 
@@ -131,12 +130,19 @@ impl<S: Expire> UserTimer<S> {
         unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) >= 0 }
     }
 
-    /// Queues an idle timer, with the lock of the state held. Returns false if it is too late.
-    fn queue(&self, expires: i64) -> bool {
-        // INVARIANT: By the contract of this function.
-        //
-        // SAFETY: The timer is set up.
-        unsafe { bindings::hrtimer_start_range_ns_user(self.timer.get(), expires, 0, ABS) }
+    /// Queues an idle timer, with the lock of the state held.
+    fn queue(&self, state: &mut S, mut expires: Option<i64>) {
+        while let Some(time) = expires {
+            // INVARIANT: By the contract of this function.
+            //
+            // SAFETY: The timer is set up.
+            let queued =
+                unsafe { bindings::hrtimer_start_range_ns_user(self.timer.get(), time, 0, ABS) };
+            if queued {
+                return;
+            }
+            expires = state.expired(self.now());
+        }
     }
 
     /// # Safety

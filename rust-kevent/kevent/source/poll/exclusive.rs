@@ -16,10 +16,7 @@ use crate::{
     fs::LocalFile,
     kevent::{
         array::accounted,
-        event::{
-            Fired,
-            RET_DONE, //
-        },
+        event::Fired,
         queue::Queue,
         source::Target, //
     },
@@ -113,7 +110,9 @@ impl Group {
     }
 
     /// Tells the next member that is armed. Returns whether there is one.
-    fn tell(&self, fired: &Fired, always: u32, later: bool) -> bool {
+    ///
+    /// Pollers of that queue are told later: who watches it may be in a group of its own.
+    fn tell(&self, fired: &Fired, always: u32) -> bool {
         let mut turns = self.turns.lock();
         let len = turns.members.len();
         for _ in 0..len {
@@ -122,7 +121,7 @@ impl Group {
             let Some(Target { queue, handle }) = turns.members.get(turn) else {
                 break;
             };
-            if Queue::report(queue, *handle, fired, always, later).is_some() {
+            if Queue::report(queue, *handle, fired, always, true).is_some() {
                 return true;
             }
         }
@@ -179,17 +178,7 @@ impl Member {
     }
 
     /// Tells the member of the group whose turn it is. Returns whether one was told.
-    pub(super) fn tell(&self, fired: &Fired, always: u32, later: bool) -> bool {
-        self.group.tell(fired, always, later)
-    }
-
-    /// Tells another member of an event that this one, which has left, did not take.
-    pub(super) fn pass_on(&self, mask: u32, always: u32) {
-        let fired = Fired {
-            mask,
-            result: RET_DONE,
-            ..Fired::default()
-        };
-        self.tell(&fired, always, true);
+    pub(super) fn tell(&self, fired: &Fired, always: u32) -> bool {
+        self.group.tell(fired, always)
     }
 }

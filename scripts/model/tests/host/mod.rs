@@ -111,6 +111,11 @@ impl Host {
         self.state.add(template(id, flags)).expect("room")
     }
 
+    /// MODIFY: whether a consumer still holds an event.
+    pub fn outstanding(&mut self, handle: Handle, template: Event) -> Option<bool> {
+        self.state.modify(handle, template).map(|(held, _)| held)
+    }
+
     pub fn consumer(&self, owner: u32) -> Consumer<Arc<Shared>> {
         Consumer::new(self.shared.clone(), owner)
     }

@@ -118,7 +118,11 @@ impl Pair {
                 };
                 let held = self.model.modify(id as u64, flags);
                 let changed = template(id as u64, flags);
-                assert_eq!(self.host.state.modify(handle, changed), Some(held), "OUTSTANDING");
+                assert_eq!(
+                    self.host.outstanding(handle, changed),
+                    Some(held),
+                    "OUTSTANDING"
+                );
             }
             Call::Fire { id, bit, count } => {
                 let Some(handle) = self.handles[id] else {

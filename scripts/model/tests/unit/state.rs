@@ -65,10 +65,10 @@ fn an_old_event_is_outstanding_though_younger_ones_are_finished() {
         host.state.fire(a, &bits(1));
         host.eat(&mut consumer).expect("an event");
     }
-    assert_eq!(host.state.modify(a, template(0, 0)), Some(true));
-    assert_eq!(host.state.modify(a, template(0, 0)), Some(true), "still");
+    assert_eq!(host.outstanding(a, template(0, 0)), Some(true));
+    assert_eq!(host.outstanding(a, template(0, 0)), Some(true), "still");
     assert!(holder.finish(held));
-    assert_eq!(host.state.modify(a, template(0, 0)), Some(false));
+    assert_eq!(host.outstanding(a, template(0, 0)), Some(false));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn modify_takes_the_old_event_back_and_arms() {
     host.state.fire(a, &bits(1));
     let mut changed = template(0, REQ_DISPATCH);
     changed.user = 42;
-    assert_eq!(host.state.modify(a, changed), Some(false));
+    assert_eq!(host.outstanding(a, changed), Some(false));
     assert_eq!(host.state.template(a).map(|t| t.user), Some(42));
     host.state.fire(a, &bits(2));
     let mut consumer = host.consumer(1);
@@ -100,7 +100,7 @@ fn dispatch_delivers_once_until_modify() {
         assert_eq!(host.get().map(|event| event.word), Some(mask));
         assert_eq!(host.state.fire(a, &bits(4)), Wake::None);
         assert_eq!(host.get(), None);
-        assert_eq!(host.state.modify(a, template(0, REQ_DISPATCH)), Some(false));
+        assert_eq!(host.outstanding(a, template(0, REQ_DISPATCH)), Some(false));
         assert_eq!(host.state.fire(a, &bits(8)), Wake::One);
         assert_eq!(host.get().map(|event| event.word), Some(8));
     }
@@ -145,11 +145,11 @@ fn what_is_over_is_not_modified() {
     let mut host = Host::new(1);
     let a = host.add(5, REQ_ONESHOT);
     host.state.fire(a, &bits(1));
-    assert_eq!(host.state.modify(a, template(5, 0)), None);
+    assert_eq!(host.outstanding(a, template(5, 0)), None);
     assert_eq!(host.state.fire(a, &bits(2)), Wake::None);
     host.state.remove(a);
     assert!(host.state.dead().is_none());
-    assert_eq!(host.state.modify(a, template(5, 0)), None);
+    assert_eq!(host.outstanding(a, template(5, 0)), None);
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn what_is_no_longer_pending_is_not_taken() {
     let a = host.add(0, REQ_DISPATCH);
     host.state.fire(a, &bits(1));
     let (next, _) = host.state.peek().expect("an event");
-    assert_eq!(host.state.modify(a, template(0, REQ_DISPATCH)), Some(false));
+    assert_eq!(host.outstanding(a, template(0, REQ_DISPATCH)), Some(false));
     assert!(!host.state.take(next));
     assert_eq!(host.state.fire(a, &bits(1)), Wake::One, "still armed");
 }
@@ -239,5 +239,17 @@ fn wakes_combine() {
         assert_eq!(a.or(b), both);
         assert_eq!(a.or(All), All);
         assert_eq!(All.or(b), All);
+    }
+}
+
+#[test]
+fn a_count_after_what_counts_nothing_is_kept() {
+    for shift in [None, Some(1)] {
+        let mut host = shift.map_or_else(Host::without_ring, Host::new);
+        let a = host.add(0, 0);
+        host.state.fire(a, &bits(1));
+        host.state.fire(a, &counts(1, 5));
+        host.state.fire(a, &counts(1, 2));
+        assert_eq!(host.get().map(|event| event.data), Some(7));
     }
 }
