@@ -136,9 +136,10 @@ impl<S: Expire> UserTimer<S> {
             // INVARIANT: By the contract of this function.
             //
             // SAFETY: The timer is set up.
-            let queued =
-                unsafe { bindings::hrtimer_start_range_ns_user(self.timer.get(), time, 0, ABS) };
-            if queued {
+            let start =
+                || unsafe { bindings::hrtimer_start_range_ns_user(self.timer.get(), time, 0, ABS) };
+            // The call queues an expired timer if another one expires before it.
+            if time > self.now() && start() {
                 return;
             }
             expires = state.expired(self.now());
