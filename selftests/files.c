@@ -3,7 +3,7 @@
  * Every type of file that a program can open, against what poll(2) says of it at that moment: told
  * when it becomes so, and when it was so at ADD; through a ring, and copied; as level, again as long
  * as it lasts, and as edge, once. The matrix in the documentation is made from the CELLs here by
- * `cargo xtask modes`.
+ * `cargo xtask tables`.
  */
 #include <limits.h>
 #include <netinet/in.h>

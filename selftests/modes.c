@@ -2,7 +2,7 @@
 /*
  * Each mode of each source: what happens when it fires again before its event is taken, after, and
  * after the slot is free; and when it does not fire, but is true. The table in the documentation is
- * made from the variants and tests here by `cargo xtask modes`.
+ * made from the variants and tests here by `cargo xtask tables`.
  */
 #include "sources.h"
 

@@ -30,6 +30,13 @@ impl Arch {
         }
     }
 
+    /// The make target that compiles the table of system calls.
+    pub fn syscalls_target(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "arch/x86/entry/",
+        }
+    }
+
     /// The image to boot, relative to the build folder.
     pub fn image(self) -> &'static str {
         match self {

@@ -1,6 +1,8 @@
 //! `cargo xtask build`: configures and builds the kernel out of its tree.
 
 mod config;
+mod each;
+mod touched;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use crate::context::Context;
 use crate::progress::Step;
 use crate::tools::Tools;
 use crate::{setup, tree};
+use config::Wanted;
 
 /// Configures the kernel from the fragments in qemu/ and builds it.
 ///
@@ -32,6 +35,11 @@ pub struct Args {
     /// Only configure
     #[arg(long)]
     pub configure: bool,
+
+    /// Build the kernel after each patch, with CONFIG_KEVENT off and on: Rust and what the
+    /// series touches. A warning is a failure
+    #[arg(long, conflicts_with_all = ["config", "variant", "configure"])]
+    pub each: bool,
 }
 
 /// A kernel that was built.
@@ -46,6 +54,9 @@ pub struct Kernel {
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    if args.each {
+        return each::run(ctx);
+    }
     let kernel = ensure(ctx, &args)?;
     if args.configure {
         println!("{}", kernel.folder.join(".config").display());
@@ -62,12 +73,7 @@ pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
     let tree = tree::ensure(ctx)?;
     let folder = folder(ctx, args.variant.as_deref());
     for path in [&tree.path, &folder] {
-        if path.to_string_lossy().contains([' ', ':']) {
-            bail!(
-                "Linux does not build below {}: no space and colon may be in its name",
-                path.display()
-            );
-        }
+        check_name(path)?;
     }
     let build = Build {
         tools: &ctx.tools(),
@@ -78,10 +84,17 @@ pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
             .join("log")
             .join(folder.file_name().context("a folder has a name")?),
     };
-    build.configure(&fragments(ctx, args)?, &tree.commit)?;
+    let wanted = config::merge(&fragments(ctx, args)?)?;
+    if !build.is_configured(&wanted, &tree.commit)? {
+        let step = Step::start("Configuring");
+        build.configure(&wanted, &tree.commit, &step)?;
+        step.done();
+    }
     let image = folder.join(ctx.arch.image());
     if !args.configure {
-        build.build(ctx.arch.image_target())?;
+        let step = Step::start("Building Linux");
+        build.build(&[ctx.arch.image_target()], &step)?;
+        step.done();
         if !image.is_file() {
             bail!(
                 "make left no {}; its output is in {}",
@@ -95,6 +108,17 @@ pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
         folder,
         image,
     })
+}
+
+/// Fails where make would take the folder's name for several.
+fn check_name(path: &Path) -> Result<()> {
+    if path.to_string_lossy().contains([' ', ':']) {
+        bail!(
+            "Linux does not build below {}: no space and colon may be in its name",
+            path.display()
+        );
+    }
+    Ok(())
 }
 
 /// The build folder of an architecture and variant.
@@ -153,28 +177,29 @@ impl Build<'_> {
         self.tools.make(self.tree, self.folder)
     }
 
-    /// Makes `.config`. It is written only where it changes, so that nothing is built anew.
-    fn configure(&self, fragments: &[PathBuf], commit: &str) -> Result<()> {
-        let wanted = config::merge(fragments)?;
-        let target = self.folder.join(".config");
-        let stamp = self.folder.join("configured");
-        let name = |text: &str| {
-            let parts = [&wanted.text(), &show(&self.make()?), commit, text];
-            Ok::<_, anyhow::Error>(sha256_of(parts.join("\n")))
+    /// What the configuration `text` is made from. `state` tells one tree's Kconfig from another's.
+    fn configured(&self, wanted: &Wanted, state: &str, text: &str) -> Result<String> {
+        let parts = [&wanted.text(), &show(&self.make()?), state, text];
+        Ok(sha256_of(parts.join("\n")))
+    }
+
+    fn is_configured(&self, wanted: &Wanted, state: &str) -> Result<bool> {
+        let Ok(text) = fs::read_to_string(self.folder.join(".config")) else {
+            return Ok(false);
         };
-        if let Ok(text) = fs::read_to_string(&target) {
-            if stamped(&stamp, &name(&text)?) {
-                return Ok(());
-            }
-        }
-        let step = Step::start("Configuring");
+        let stamp = self.folder.join("configured");
+        Ok(stamped(&stamp, &self.configured(wanted, state, &text)?))
+    }
+
+    /// Makes `.config`. It is written only where it changes, so that nothing is built anew.
+    fn configure(&self, wanted: &Wanted, state: &str, step: &Step) -> Result<()> {
         fs::create_dir_all(self.folder)?;
         let path = self.folder.join(".config.new");
-        let make = |target: &str| -> Result<()> {
+        let make = |target: &str| {
             let mut make = self.make()?;
             make.arg(format!("KCONFIG_CONFIG={}", path.display()))
                 .arg(target);
-            self.run(&mut make, &step)
+            self.run(&mut make, step)
         };
         make("tinyconfig")?;
         // The last value of a symbol counts.
@@ -184,25 +209,23 @@ impl Build<'_> {
         make("olddefconfig")?;
         let text = fs::read_to_string(&path)?;
         wanted.check(&text)?;
+        let target = self.folder.join(".config");
         if fs::read_to_string(&target).ok().as_deref() != Some(&text) {
             write_atomic(&target, &text)?;
         }
-        write_atomic(&stamp, name(&text)?)?;
-        step.done();
-        Ok(())
+        let stamp = self.configured(wanted, state, &text)?;
+        write_atomic(&self.folder.join("configured"), stamp)
     }
 
-    fn build(&self, target: &str) -> Result<()> {
-        let step = Step::start("Building Linux");
+    /// Builds the targets and gives what make wrote.
+    fn build(&self, targets: &[&str], step: &Step) -> Result<String> {
         let jobs = std::thread::available_parallelism().map_or(1, |count| count.get());
         let mut make = self.make()?;
-        make.arg(format!("-j{}", jobs + 1)).arg(target);
-        self.run(&mut make, &step)?;
-        step.done();
-        Ok(())
+        make.arg(format!("-j{}", jobs + 1)).args(targets);
+        self.run(&mut make, step)
     }
 
-    fn run(&self, make: &mut Command, step: &Step) -> Result<()> {
+    fn run(&self, make: &mut Command, step: &Step) -> Result<String> {
         let mut count = 0;
         let mut text = String::new();
         let status = stream(make, &self.log, |line| {
@@ -217,11 +240,11 @@ impl Build<'_> {
             bail!(
                 "`{}`: {status}\n{}\nAll of its output is in {}",
                 show(make),
-                relevant(&text),
+                relevant(&text, &["error", "***"]),
                 self.log.display()
             );
         }
-        Ok(())
+        Ok(text)
     }
 }
 
@@ -233,14 +256,14 @@ fn object(line: &str) -> Option<&str> {
     (kind.chars().all(upper) && !rest.trim().is_empty()).then_some(text.trim_end())
 }
 
-/// The last 40 lines that tell what went wrong: from the first error on, without progress.
-fn relevant(text: &str) -> String {
+/// 40 lines that tell what went wrong, without progress: from the first with one of `words` on.
+fn relevant(text: &str, words: &[&str]) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| object(line).is_none()).collect();
-    let is_error = |line: &&str| {
+    let tells = |line: &&str| {
         let line = line.to_ascii_lowercase();
-        line.contains("error") || line.contains("***")
+        words.iter().any(|word| line.contains(word))
     };
-    let first = lines.iter().position(is_error).unwrap_or(0);
+    let first = lines.iter().position(tells).unwrap_or(0);
     let from = &lines[first..];
     if from.len() <= 40 {
         return from.join("\n");
@@ -269,11 +292,11 @@ mod tests {
         let mut text = String::from("  CC      a.o\nwarning: w\na.c:1: error: first\n");
         text.push_str("  CC      b.o\nmake: *** [a.o] Error 1\n");
         assert_eq!(
-            relevant(&text),
+            relevant(&text, &["error"]),
             "a.c:1: error: first\nmake: *** [a.o] Error 1"
         );
         let long = format!("error: first\n{}make: *** last\n", "x\n".repeat(100));
-        let short = relevant(&long);
+        let short = relevant(&long, &["error"]);
         assert!(
             short.starts_with("error: first") && short.ends_with("*** last"),
             "{short}"

@@ -19,6 +19,7 @@ mod build;
 mod run;
 mod series;
 mod setup;
+mod tables;
 mod test;
 mod tree;
 
@@ -63,6 +64,8 @@ enum Verb {
     Run(run::Args),
     /// Compares the binary interface with its golden file
     Abi(abi::Args),
+    /// Writes the tables of the document that list tests, or checks them
+    Tables(tables::Args),
     /// Runs every test of the project
     Test(test::Args),
 }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Abi(args) => abi::run(&ctx, args),
+        Verb::Tables(args) => tables::run(&ctx, args),
         Verb::Test(args) => test::run(&ctx, args),
     });
     match result {

@@ -13,6 +13,7 @@ use crate::cache::write_atomic;
 use crate::context::Context;
 use crate::git::{Git, Keep, Scratch};
 use crate::progress::Step;
+use crate::tables;
 use crate::tree::{self, Base};
 
 /// Makes patches/ from the sources, byte for byte the same wherever it is made.
@@ -43,6 +44,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         return check(ctx);
     }
     let _lock = ctx.lock()?;
+    tables::update(&ctx.repo)?;
     let base = tree::base(ctx)?;
     let folder = match args.output {
         Some(folder) => folder,
@@ -65,6 +67,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 /// Fails when patches/ are not what the sources give.
 pub fn check(ctx: &Context) -> Result<()> {
     let _lock = ctx.lock()?;
+    tables::check(&ctx.repo)?;
     let base = tree::base(ctx)?;
     let step = Step::start("Checking the series");
     if !base.pinned {

@@ -109,16 +109,29 @@ fn apply(cache: &Path, base: Base, path: PathBuf, patches: &[PathBuf], own: bool
     } else {
         worktree::checkout(&base.git, &path, &commit)?;
     }
-    git.run(&["clean", "--quiet", "-ffdx"])?;
-    if !is_clean(&git) {
-        bail!(
-            "{} differs from its commit after a checkout",
-            path.display()
-        );
-    }
+    clean(&git)?;
     write_atomic(&stamp, format!("{wanted} {commit}\n"))?;
     step.done();
     Ok(Tree { path, commit, base })
+}
+
+/// Makes `path` a detached worktree of the base's repository at `commit`. Only files that
+/// differ are written.
+pub fn checkout(base: &Base, path: &Path, commit: &str) -> Result<()> {
+    worktree::checkout(&base.git, path, commit)?;
+    clean(&Git::at(path))
+}
+
+/// Removes what is not of the commit.
+fn clean(git: &Git) -> Result<()> {
+    git.run(&["clean", "--quiet", "-ffdx"])?;
+    if !is_clean(git) {
+        bail!(
+            "{} differs from its commit after a checkout",
+            git.folder().display()
+        );
+    }
+    Ok(())
 }
 
 fn is_clean(git: &Git) -> bool {

@@ -24,7 +24,8 @@ pub fn merge(fragments: &[PathBuf]) -> Result<Wanted> {
 }
 
 impl Wanted {
-    fn add(&mut self, text: &str, path: &Path) -> Result<()> {
+    /// Adds the lines of a fragment; they win over those that are there.
+    pub fn add(&mut self, text: &str, path: &Path) -> Result<()> {
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_end();
             match parse(line) {
@@ -41,6 +42,11 @@ impl Wanted {
             }
         }
         Ok(())
+    }
+
+    /// Wants nothing of a symbol any more.
+    pub fn remove(&mut self, symbol: &str) {
+        self.symbols.remove(symbol);
     }
 
     /// All of it as one fragment.
@@ -115,6 +121,9 @@ mod tests {
             both.text(),
             "# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_N=\"x y\"\n"
         );
+        let mut both = both;
+        both.remove("CONFIG_B");
+        assert_eq!(both.text(), "# CONFIG_A is not set\nCONFIG_N=\"x y\"\n");
     }
 
     #[test]

@@ -1,0 +1,107 @@
+//! `cargo xtask tables`: the tables of the document that are made from the list of tests.
+
+mod files;
+mod modes;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::cache::write_atomic;
+use crate::context::Context;
+
+/// Writes the tables of the document that are made from the list of tests.
+///
+/// A cell that no test stands for is an error. `series` does this first.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Write nothing; fail when a table is not what the tests give
+    #[arg(long)]
+    check: bool,
+}
+
+pub const DOCUMENT: &str = "Documentation/userspace-api/kevent.rst";
+
+pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    if args.check {
+        check(&ctx.repo)
+    } else {
+        update(&ctx.repo)
+    }
+}
+
+/// Fails when a table is not what the tests give.
+pub fn check(repo: &Path) -> Result<()> {
+    let (old, new) = both(repo)?;
+    if old != new {
+        bail!("the tables of {DOCUMENT} are not up to date; `cargo xtask tables` writes them");
+    }
+    Ok(())
+}
+
+/// Writes the tables.
+pub fn update(repo: &Path) -> Result<()> {
+    let (old, new) = both(repo)?;
+    if old != new {
+        write_atomic(&repo.join(DOCUMENT), new)?;
+    }
+    Ok(())
+}
+
+/// The document as it is, and with the tables that the tests give.
+fn both(repo: &Path) -> Result<(String, String)> {
+    let read = |name: &str| {
+        let path = repo.join(name);
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let old = read(DOCUMENT)?;
+    let new = replace(&old, "modes", &modes::table(&read("selftests/modes.c")?)?)?;
+    let new = replace(&new, "files", &files::table(&read("selftests/files.c")?)?)?;
+    Ok((old, new))
+}
+
+/// `text` with what stands between the markers of `name` replaced.
+fn replace(text: &str, name: &str, table: &str) -> Result<String> {
+    let begin = format!(".. kevent-{name}-begin\n");
+    let end = format!(".. kevent-{name}-end\n");
+    let at = |marker: &str| {
+        text.find(marker)
+            .with_context(|| format!("{DOCUMENT} has no line `{}`", marker.trim_end()))
+    };
+    let (first, last) = (at(&begin)? + begin.len(), at(&end)?);
+    let head = text.get(..first).context("markers in the wrong order")?;
+    let tail = &text[last..];
+    if last < first {
+        bail!("{DOCUMENT}: `{}` is above its begin", end.trim_end());
+    }
+    Ok(format!("{head}\n{table}\n{tail}"))
+}
+
+/// A table of reStructuredText.
+fn list_table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = String::from(".. list-table::\n   :header-rows: 1\n\n");
+    let header = header.iter().map(|cell| (*cell).to_owned()).collect();
+    for row in std::iter::once(&header).chain(rows) {
+        for (at, cell) in row.iter().enumerate() {
+            text.push_str(if at == 0 { "   * - " } else { "     - " });
+            text.push_str(cell);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_between_the_markers_is_replaced() {
+        let text = "a\n.. kevent-x-begin\n\nold\n\n.. kevent-x-end\nb\n";
+        let new = replace(text, "x", "new\n").unwrap();
+        assert_eq!(new, "a\n.. kevent-x-begin\n\nnew\n\n.. kevent-x-end\nb\n");
+        assert_eq!(replace(&new, "x", "new\n").unwrap(), new);
+        assert!(replace(text, "y", "new\n").is_err());
+    }
+}
