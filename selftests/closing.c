@@ -984,7 +984,7 @@ FIXTURE_VARIANT(both_ends)
 	uint32_t rounds;
 };
 
-FIXTURE_VARIANT_ADD(both_ends, remove_and_file) { .ends = REMOVE, .rounds = 40000 };
+FIXTURE_VARIANT_ADD(both_ends, remove_and_file) { .ends = REMOVE, .rounds = 20000 };
 FIXTURE_VARIANT_ADD(both_ends, queues_and_file) { .ends = CLOSE_QUEUES, .rounds = 20000 };
 FIXTURE_VARIANT_ADD(both_ends, queue_and_file_and_queue) { .ends = CLOSE_QUEUE, .rounds = 100000 };
 

@@ -1,41 +1,161 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Queues that take turns at one file: EXCLUSIVE. */
-#include <stdatomic.h>
+/* Queues that take turns at one file: who is told, in what order, and who is told instead. */
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
+#include <sys/un.h>
 
-#include "sources.h"
+#include "load.h"
+#include "watch.h"
 
 #define QUEUES	8
-#define ET	KEVENT_REQ_ET
-#define EXCL	(KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET)
+#define ALL	((1U << QUEUES) - 1)
+#define SLOTS	4
+
+/*
+ * What is like a listener: each firing is worth one drain.
+ */
+
+static int open_eventfd(int file[2])
+{
+	file[0] = eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK);
+	file[1] = file[0];
+	return file[0] < 0 ? -1 : 0;
+}
+
+static bool fire_eventfd(const int file[2])
+{
+	return eventfd_write(file[1], 1) == 0;
+}
+
+static bool drain_eventfd(int file)
+{
+	eventfd_t one;
+
+	return eventfd_read(file, &one) == 0;
+}
+
+static int open_pipe(int file[2])
+{
+	return pipe2(file, O_NONBLOCK);
+}
+
+static bool fire_pipe(const int file[2])
+{
+	return write(file[1], "x", 1) == 1;
+}
+
+static bool drain_pipe(int file)
+{
+	char byte;
+
+	return read(file, &byte, 1) == 1;
+}
+
+static int open_unix(int file[2])
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+
+	file[0] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	/* The length of the family alone: any free abstract name. */
+	return bind(file[0], (struct sockaddr *)&addr, sizeof(addr.sun_family)) ||
+	       listen(file[0], 128) ? -1 : 0;
+}
+
+static int open_tcp(int file[2])
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+
+	file[0] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	return bind(file[0], (struct sockaddr *)&addr, sizeof(addr)) || listen(file[0], 128) ? -1 : 0;
+}
+
+static bool fire_listener(const int file[2])
+{
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	bool done;
+	int client;
+
+	if (getsockname(file[0], (struct sockaddr *)&addr, &len))
+		return false;
+	client = socket(addr.ss_family, SOCK_STREAM, 0);
+	done = connect(client, (struct sockaddr *)&addr, len) == 0;
+	close(client);
+	return done;
+}
+
+static bool drain_listener(int file)
+{
+	int client = accept(file, NULL, NULL);
+
+	close(client);
+	return client >= 0;
+}
 
 FIXTURE(exclusive)
 {
-	int file;		/* an eventfd that counts as a semaphore */
-	int queue[QUEUES];
-	struct ukevent ev[4];
+	struct kevent_consumer c[QUEUES];
+	int file[2];
 };
 
 FIXTURE_VARIANT(exclusive)
 {
-	uint32_t slots;
+	int (*open)(int file[2]);
+	bool (*fire)(const int file[2]);
+	bool (*drain)(int file);
+	uint32_t flags;
 };
 
-FIXTURE_VARIANT_ADD(exclusive, ring) { .slots = 2 };
-FIXTURE_VARIANT_ADD(exclusive, no_ring) { .slots = 0 };
+FIXTURE_VARIANT_ADD(exclusive, eventfd)
+{
+	.open = open_eventfd,
+	.fire = fire_eventfd,
+	.drain = drain_eventfd,
+	.flags = KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET,
+};
+
+FIXTURE_VARIANT_ADD(exclusive, eventfd_level)
+{
+	.open = open_eventfd,
+	.fire = fire_eventfd,
+	.drain = drain_eventfd,
+	.flags = KEVENT_REQ_EXCLUSIVE,
+};
+
+FIXTURE_VARIANT_ADD(exclusive, pipe)
+{
+	.open = open_pipe,
+	.fire = fire_pipe,
+	.drain = drain_pipe,
+	.flags = KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET,
+};
+
+FIXTURE_VARIANT_ADD(exclusive, unix_listener)
+{
+	.open = open_unix,
+	.fire = fire_listener,
+	.drain = drain_listener,
+	.flags = KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET,
+};
+
+FIXTURE_VARIANT_ADD(exclusive, tcp_listener)
+{
+	.open = open_tcp,
+	.fire = fire_listener,
+	.drain = drain_listener,
+	.flags = KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET,
+};
 
 FIXTURE_SETUP(exclusive)
 {
 	int i;
 
-	self->file = eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK);
-	ASSERT_LE(0, self->file);
-	for (i = 0; i < QUEUES; i++) {
-		self->queue[i] = kevent_init(NULL, variant->slots, 0);
-		ASSERT_LE(0, self->queue[i]);
-		ASSERT_EQ(1, add_file(self->queue[i], self->file, POLLIN, EXCL));
-	}
+	ASSERT_EQ(0, variant->open(self->file));
+	for (i = 0; i < QUEUES; i++)
+		ASSERT_EQ(0, kevent_ring_open(&self->c[i], SLOTS, 0, 1));
 }
 
 FIXTURE_TEARDOWN(exclusive)
@@ -43,308 +163,648 @@ FIXTURE_TEARDOWN(exclusive)
 	int i;
 
 	for (i = 0; i < QUEUES; i++)
-		close(self->queue[i]);
-	close(self->file);
+		if (self->c[i].ring)
+			kevent_ring_close(&self->c[i]);
 }
 
-/* The queues that were told, one bit each; their events are taken. */
-static unsigned int told(int *queue, struct ukevent *ev)
+/* Adds the file to the queues from @begin to before @end. Returns how many. */
+static int add_members(FIXTURE_DATA(exclusive) *self, int begin, int end, uint32_t flags)
 {
-	unsigned int bits = 0;
+	int i, n = 0;
+
+	for (i = begin; i < end; i++)
+		n += add_file(self->c[i].fd, self->file[0], POLLIN, flags) == 1;
+	return n;
+}
+
+/* The queues with an untaken event, a bit for each. Makes no call that would look at the file. */
+static uint32_t told(const FIXTURE_DATA(exclusive) *self)
+{
+	uint32_t bits = 0;
 	int i;
 
 	for (i = 0; i < QUEUES; i++)
-		if (queue[i] >= 0 && get_now(queue[i], 4, ev) == 1)
+		if (self->c[i].ring && load_untaken(&self->c[i]))
 			bits |= 1U << i;
 	return bits;
 }
 
-static unsigned int fire(int file, int *queue, struct ukevent *ev)
+/* The same, once there are @num of them: a connection needs a moment to come. */
+static uint32_t heard(const FIXTURE_DATA(exclusive) *self, int num)
 {
-	eventfd_t count;
-	unsigned int bits;
+	uint64_t until = now_ns() + GENEROUS_NS;
+	uint32_t bits;
 
-	if (eventfd_write(file, 1))
-		return 0;
-	bits = told(queue, ev);
-	eventfd_read(file, &count);
+	do
+		bits = told(self);
+	while (__builtin_popcount(bits) < num && now_ns() < until);
 	return bits;
 }
 
-/* Each firing tells exactly one, and each has its turn. */
+/* Takes what the queues of @bits have. Returns how many events that were. */
+static int take_all(FIXTURE_DATA(exclusive) *self, uint32_t bits)
+{
+	int i, n = 0;
+
+	for (i = 0; i < QUEUES; i++)
+		while (bits & 1U << i && take_id(&self->c[i]) == self->file[0])
+			n++;
+	return n;
+}
+
+/* In the steady state a wake-up tells one, and turns go round. */
 TEST_F(exclusive, one_is_told_in_turn)
 {
-	unsigned int counts[QUEUES] = { 0 };
-	int i, n;
+	uint32_t bits, order[QUEUES];
+	int i, turns[QUEUES] = { 0 };
 
-	for (n = 0; n < 10 * QUEUES; n++) {
-		unsigned int bits = fire(self->file, self->queue, self->ev);
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	for (i = 0; i < 16 * QUEUES; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		bits = heard(self, 1);
+		ASSERT_EQ(1, __builtin_popcount(bits)) TH_LOG("round %d: %x", i, bits);
+		if (i < QUEUES)
+			order[i] = bits;
+		EXPECT_EQ(order[i % QUEUES], bits) TH_LOG("round %d", i);
+		turns[__builtin_ctz(bits)]++;
+		ASSERT_EQ(1, take_all(self, bits));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+		ASSERT_FALSE(variant->drain(self->file[0]));
+	}
+	EXPECT_EQ(0U, told(self));
+	for (i = 0; i < QUEUES; i++)
+		EXPECT_EQ(16, turns[i]) TH_LOG("queue %d", i);
+}
 
+/* A queue with an untaken event has its turn all the same. */
+TEST_F(exclusive, turns_do_not_wait)
+{
+	int i;
+
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		ASSERT_EQ(i + 1, __builtin_popcount(heard(self, i + 1)));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	/* The second time round merges. */
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	EXPECT_EQ(QUEUES, take_all(self, ALL));
+}
+
+/* What is true when it is added, a queue is told of for itself. */
+TEST_F(exclusive, add_reports_to_its_own)
+{
+	ASSERT_TRUE(variant->fire(self->file));
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	EXPECT_EQ(ALL, heard(self, QUEUES));
+}
+
+/* Who is disabled is passed over, until MODIFY. */
+TEST_F(exclusive, disabled_is_passed_over)
+{
+	uint32_t flags = variant->flags | KEVENT_REQ_DISPATCH, bits, first = 0;
+	int i;
+
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, flags));
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		bits = heard(self, 1);
 		ASSERT_EQ(1, __builtin_popcount(bits));
-		counts[__builtin_ctz(bits)]++;
+		EXPECT_EQ(0U, first & bits);
+		first |= bits;
+		ASSERT_EQ(1, take_all(self, bits));
+		ASSERT_TRUE(variant->drain(self->file[0]));
 	}
-	for (i = 0; i < QUEUES; i++)
-		EXPECT_EQ(10U, counts[i]);
+	EXPECT_EQ(ALL, first);
+	/* Two are enabled: they share what comes next. */
+	ASSERT_EQ(1, modify_file(self->c[2].fd, self->file[0], POLLIN, flags));
+	ASSERT_EQ(1, modify_file(self->c[5].fd, self->file[0], POLLIN, flags));
+	EXPECT_EQ(0U, told(self));
+	ASSERT_TRUE(variant->fire(self->file));
+	ASSERT_EQ(1, __builtin_popcount(heard(self, 1)));
+	ASSERT_TRUE(variant->drain(self->file[0]));
+	ASSERT_TRUE(variant->fire(self->file));
+	EXPECT_EQ(1U << 2 | 1U << 5, heard(self, 2));
+	ASSERT_TRUE(variant->drain(self->file[0]));
+	ASSERT_TRUE(variant->fire(self->file));
+	ASSERT_EQ(2, take_all(self, ALL));
+	EXPECT_EQ(0U, told(self));
+	/* Nobody was told of the third, so MODIFY says it. */
+	ASSERT_EQ(1, modify_file(self->c[7].fd, self->file[0], POLLIN, flags));
+	EXPECT_EQ(1U << 7, told(self));
 }
 
-/* Nobody takes: eight firings tell each queue once. */
-TEST_F(exclusive, all_are_told_by_as_many_firings)
+/* MODIFY joins, and leaves. */
+TEST_F(exclusive, modify_sets_and_clears)
 {
-	int i;
+	uint32_t plain = variant->flags & ~(uint32_t)KEVENT_REQ_EXCLUSIVE, bits;
+	int round, i;
 
-	for (i = 0; i < QUEUES; i++)
-		ASSERT_EQ(0, eventfd_write(self->file, 1));
-	EXPECT_EQ((1U << QUEUES) - 1, told(self->queue, self->ev));
-}
-
-/* Who watches without the flag is told besides. */
-TEST_F(exclusive, others_are_told_besides)
-{
-	int other = kevent_init(NULL, 0, 0);
-
-	ASSERT_LE(0, other);
-	ASSERT_EQ(1, add_file(other, self->file, POLLIN, ET));
-	EXPECT_EQ(1, __builtin_popcount(fire(self->file, self->queue, self->ev)));
-	EXPECT_EQ(1, get_now(other, 1, self->ev));
-	EXPECT_EQ(1, __builtin_popcount(fire(self->file, self->queue, self->ev)));
-	EXPECT_EQ(1, get_now(other, 1, self->ev));
-	close(other);
-}
-
-/* Who is disabled, or does not want these bits, is passed over. */
-TEST_F(exclusive, who_cannot_is_passed_over)
-{
-	unsigned int bits;
-	int i, n;
-
-	for (i = 1; i < QUEUES; i++)
-		ASSERT_EQ(1, modify_file(self->queue[i], self->file, i % 2 ? POLLIN : POLLPRI,
-					 i % 2 ? KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_DISPATCH : EXCL));
-	/* 0, and each of the DISPATCH ones once. */
-	for (bits = 0, n = 0; n < QUEUES / 2 + 1; n++)
-		bits |= fire(self->file, self->queue, self->ev);
-	EXPECT_EQ(0xabU, bits);
-	for (n = 0; n < 3; n++)
-		EXPECT_EQ(1U, fire(self->file, self->queue, self->ev));
-}
-
-/* MODIFY joins and leaves. */
-TEST_F(exclusive, modify)
-{
-	int i;
-
-	for (i = 0; i < QUEUES; i++)
-		ASSERT_EQ(1, modify_file(self->queue[i], self->file, POLLIN, ET));
-	EXPECT_EQ((1U << QUEUES) - 1, fire(self->file, self->queue, self->ev));
-	for (i = 2; i < QUEUES; i++)
-		ASSERT_EQ(1, modify_file(self->queue[i], self->file, POLLIN, EXCL));
-	EXPECT_EQ(3, __builtin_popcount(fire(self->file, self->queue, self->ev)));
-	EXPECT_EQ(3U, 3U & fire(self->file, self->queue, self->ev));
-}
-
-/* What one was told and did not take goes to another when it ends. */
-TEST_F(exclusive, passed_on_by_remove)
-{
-	int i;
-
-	ASSERT_EQ(0, eventfd_write(self->file, 1));
-	for (i = 0; i < QUEUES - 1; i++) {
-		int holder;
-
-		for (holder = 0; holder < QUEUES; holder++)
-			if (poll_says(self->queue[holder], POLLIN))
-				break;
-		ASSERT_LT(holder, QUEUES);
-		ASSERT_EQ(1, remove_file(self->queue[holder], self->file));
-		ASSERT_EQ(0U, poll_says(self->queue[holder], POLLIN));
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, plain));
+	for (round = 0; round < 4; round++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		EXPECT_EQ(ALL, heard(self, QUEUES));
+		ASSERT_EQ(QUEUES, take_all(self, ALL));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+		for (i = 0; i < QUEUES; i++)
+			ASSERT_EQ(1, modify_file(self->c[i].fd, self->file[0], POLLIN,
+						 variant->flags));
+		for (i = 0; i < QUEUES; i++) {
+			ASSERT_TRUE(variant->fire(self->file));
+			bits = heard(self, 1);
+			EXPECT_EQ(1, __builtin_popcount(bits));
+			ASSERT_EQ(1, take_all(self, bits));
+			ASSERT_TRUE(variant->drain(self->file[0]));
+		}
+		for (i = 0; i < QUEUES; i++)
+			ASSERT_EQ(1, set_file(self->c[i].fd, self->file[0], POLLIN, plain));
+		EXPECT_EQ(0U, told(self));
 	}
-	EXPECT_EQ(1, __builtin_popcount(told(self->queue, self->ev)));
 }
 
-TEST_F(exclusive, passed_on_by_close)
+/* Watchers that take no turns are all told besides. */
+TEST_F(exclusive, others_are_told_too)
 {
+	uint32_t plain = variant->flags & ~(uint32_t)KEVENT_REQ_EXCLUSIVE, bits;
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET };
+	int i, ep = epoll_create1(0);
+
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->file[0], &event));
+	ASSERT_EQ(1, add_members(self, 0, 1, plain));
+	ASSERT_EQ(6, add_members(self, 1, 7, variant->flags));
+	ASSERT_EQ(1, add_members(self, 7, 8, plain));
+	for (i = 0; i < 3 * QUEUES; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		bits = heard(self, 3);
+		ASSERT_EQ(3, __builtin_popcount(bits)) TH_LOG("round %d: %x", i, bits);
+		EXPECT_EQ(1U << 0 | 1U << 7, bits & (1U << 0 | 1U << 7));
+		EXPECT_EQ(1, epoll_wait(ep, &event, 1, -1));
+		ASSERT_EQ(3, take_all(self, bits));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	close(ep);
+}
+
+/* An exclusive watcher of another kind shares the wake-up: one of the two has it. */
+TEST_F(exclusive, shares_with_epoll)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLET | EPOLLEXCLUSIVE };
+	int i, ep = epoll_create1(0);
+	uint64_t until;
+	bool by_epoll;
+
+	ASSERT_EQ(QUEUES / 2, add_members(self, 0, QUEUES / 2, variant->flags));
+	ASSERT_EQ(0, epoll_ctl(ep, EPOLL_CTL_ADD, self->file[0], &event));
+	ASSERT_EQ(QUEUES / 2, add_members(self, QUEUES / 2, QUEUES, variant->flags));
+	for (i = 0; i < 2 * QUEUES; i++) {
+		until = now_ns() + GENEROUS_NS;
+		ASSERT_TRUE(variant->fire(self->file));
+		do
+			by_epoll = epoll_wait(ep, &event, 1, 0) == 1;
+		while (!by_epoll && !told(self) && now_ns() < until);
+		EXPECT_TRUE(by_epoll || told(self));
+		EXPECT_GE(1, take_all(self, ALL));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	close(ep);
+}
+
+/* Two numbers of the file in one queue are two members. */
+TEST_F(exclusive, two_of_one_queue)
+{
+	int copy = dup(self->file[0]), ids[2] = { 0 }, i;
+
+	ASSERT_LE(0, copy);
+	ASSERT_EQ(1, add_file(self->c[0].fd, self->file[0], POLLIN, variant->flags));
+	ASSERT_EQ(1, add_file(self->c[0].fd, copy, POLLIN, variant->flags));
+	for (i = 0; i < 8; i++) {
+		long long id;
+
+		ASSERT_TRUE(variant->fire(self->file));
+		ASSERT_EQ(1U, heard(self, 1));
+		ASSERT_EQ(1U, load_untaken(&self->c[0]));
+		id = take_id(&self->c[0]);
+		ASSERT_TRUE(id == self->file[0] || id == copy);
+		ids[id == copy]++;
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	EXPECT_EQ(4, ids[0]);
+	EXPECT_EQ(4, ids[1]);
+}
+
+/*
+ * Told, and not taken.
+ */
+
+/* REMOVE passes it on, from one to the next, until there is none. */
+TEST_F(exclusive, remove_passes_on)
+{
+	uint32_t bits;
 	int i;
 
-	ASSERT_EQ(0, eventfd_write(self->file, 1));
-	for (i = 0; i < QUEUES - 1; i++) {
-		int holder;
-
-		for (holder = 0; holder < QUEUES; holder++)
-			if (self->queue[holder] >= 0 && poll_says(self->queue[holder], POLLIN))
-				break;
-		ASSERT_LT(holder, QUEUES);
-		close(self->queue[holder]);
-		self->queue[holder] = -1;
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	ASSERT_TRUE(variant->fire(self->file));
+	bits = heard(self, 1);
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_EQ(1, __builtin_popcount(bits)) TH_LOG("after %d", i);
+		ASSERT_EQ(1, remove_file(self->c[__builtin_ctz(bits)].fd, self->file[0]));
+		EXPECT_EQ(0U, told(self) & bits);
+		bits = told(self);
 	}
-	EXPECT_EQ(1, __builtin_popcount(told(self->queue, self->ev)));
+	EXPECT_EQ(0U, bits);
+	EXPECT_TRUE(variant->drain(self->file[0]));
 }
 
-/* MODIFY that no longer asks for what was told. */
-TEST_F(exclusive, passed_on_by_modify)
+/* The close of its queue does as well. */
+TEST_F(exclusive, close_passes_on)
 {
-	int holder;
+	uint32_t bits;
+	int i;
 
-	ASSERT_EQ(0, eventfd_write(self->file, 1));
-	for (holder = 0; holder < QUEUES; holder++)
-		if (poll_says(self->queue[holder], POLLIN))
-			break;
-	ASSERT_LT(holder, QUEUES);
-	ASSERT_EQ(1, modify_file(self->queue[holder], self->file, POLLPRI, EXCL));
-	EXPECT_EQ(1, __builtin_popcount(told(self->queue, self->ev) & ~(1U << holder)));
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	ASSERT_TRUE(variant->fire(self->file));
+	bits = heard(self, 1);
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_EQ(1, __builtin_popcount(bits)) TH_LOG("after %d", i);
+		kevent_ring_close(&self->c[__builtin_ctz(bits)]);
+		bits = told(self);
+	}
+	EXPECT_EQ(0U, bits);
 }
 
-/* What is taken is the taker's: nothing is passed on. */
-TEST_F(exclusive, not_passed_on_when_taken)
+/* What is taken is not passed on: its taker has it. */
+TEST_F(exclusive, taken_is_not_passed_on)
 {
-	unsigned int bits;
+	struct ukevent request = file_request(self->file[0], 0, 0), *ev;
+	uint32_t bits;
+	int i;
 
-	ASSERT_EQ(0, eventfd_write(self->file, 1));
-	bits = told(self->queue, self->ev);
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	ASSERT_TRUE(variant->fire(self->file));
+	bits = heard(self, 1);
 	ASSERT_EQ(1, __builtin_popcount(bits));
-	ASSERT_EQ(1, remove_file(self->queue[__builtin_ctz(bits)], self->file));
-	EXPECT_EQ(0U, told(self->queue, self->ev));
+	i = __builtin_ctz(bits);
+	ev = kevent_ring_take(&self->c[i]);
+	ASSERT_NE(NULL, ev);
+	ASSERT_EQ(1, kevent_ctl(self->c[i].fd, KEVENT_CTL_REMOVE, 1, &request));
+	EXPECT_EQ(KEVENT_RET_DONE | KEVENT_RET_OUTSTANDING, flags_of(&request));
+	EXPECT_EQ(0U, told(self));
 }
 
-/* The queue of a process that is killed. */
-TEST(passed_on_by_death)
+/* What waits for room in its queue, with a full ring or without one, is passed on. */
+TEST_F(exclusive, pending_passes_on)
 {
-	int file = eventfd(0, 0), queue = kevent_init(NULL, 0, 0), ready[2];
-	struct ukevent ev;
-	pid_t child;
-	char x;
+	uint64_t until = now_ns() + GENEROUS_NS;
+	struct kevent_consumer full[2];
+	int bare[2], i;
 
-	ASSERT_EQ(0, pipe(ready));
-	child = fork();
-	ASSERT_LE(0, child);
-	if (child == 0) {
-		close(queue);
-		queue = kevent_init(NULL, 4, 0);
-		if (add_file(queue, file, POLLIN, EXCL) != 1 || write(ready[1], "x", 1) != 1)
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, kevent_ring_open(&full[i], 1, 0, 1));
+		ASSERT_EQ(1, add_user(full[i].fd, 0, 1, 0));
+		ASSERT_EQ(1, ready(full[i].fd, 0, 1));
+		ASSERT_EQ(1, add_file(full[i].fd, self->file[0], POLLIN, variant->flags));
+	}
+	ASSERT_TRUE(variant->fire(self->file));
+	while (!kevent_ring_pending(&full[0]) && !kevent_ring_pending(&full[1]) && now_ns() < until)
+		;
+	i = kevent_ring_pending(&full[0]) ? 0 : 1;
+	ASSERT_EQ(1, kevent_ring_pending(&full[i]));
+	ASSERT_EQ(0, kevent_ring_pending(&full[1 - i]));
+	ASSERT_EQ(1, remove_file(full[i].fd, self->file[0]));
+	EXPECT_EQ(0, kevent_ring_pending(&full[i]));
+	EXPECT_EQ(1, kevent_ring_pending(&full[1 - i]));
+	/* To a queue without a ring, and on, by the close of both. */
+	for (i = 0; i < 2; i++) {
+		bare[i] = kevent_init(NULL, 0, 0);
+		ASSERT_EQ(1, add_file(bare[i], self->file[0], POLLPRI, variant->flags));
+		ASSERT_EQ(1, modify_file(bare[i], self->file[0], POLLIN, variant->flags));
+		ASSERT_EQ(1, get_now(bare[i], 1, &(struct ukevent){}));
+	}
+	kevent_ring_close(&full[0]);
+	kevent_ring_close(&full[1]);
+	i = state_of(bare[0], POLLIN) ? 0 : 1;
+	if (variant->flags & KEVENT_REQ_ET)
+		EXPECT_EQ(0, state_of(bare[1 - i], POLLIN));
+	EXPECT_EQ(POLLIN, state_of(bare[i], POLLIN));
+	close(bare[i]);
+	EXPECT_EQ(POLLIN, state_of(bare[1 - i], POLLIN));
+}
+
+/* A process that is told and killed. */
+TEST_F(exclusive, killed_passes_on)
+{
+	uint64_t until = now_ns() + GENEROUS_NS;
+	int heard_it[2], added[2];
+	struct kevent_consumer c;
+	char byte;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(heard_it));
+	ASSERT_EQ(0, pipe(added));
+	pid = load_fork();
+	ASSERT_LE(0, pid);
+	if (pid == 0) {
+		if (kevent_ring_open(&c, SLOTS, 0, 1) ||
+		    add_file(c.fd, self->file[0], POLLIN, variant->flags) != 1 ||
+		    write(added[1], "x", 1) != 1)
 			_exit(1);
+		while (!load_untaken(&c))
+			sched_yield();
+		if (write(heard_it[1], "x", 1) != 1)
+			_exit(2);
 		for (;;)
 			pause();
 	}
-	ASSERT_EQ(1, read(ready[0], &x, 1));
-	/* The child is alone, so it is told. */
-	ASSERT_EQ(0, eventfd_write(file, 1));
-	ASSERT_EQ(1, add_file(queue, file, POLLPRI, EXCL));
-	ASSERT_EQ(1, modify_file(queue, file, POLLIN, EXCL));
-	while (get_now(queue, 1, &ev) == 1)
-		;
-	ASSERT_EQ(0, kill(child, SIGKILL));
-	ASSERT_EQ(child, waitpid(child, NULL, 0));
-	EXPECT_TRUE(get_one(queue, &ev));
-	EXPECT_EQ((uint32_t)POLLIN, ev.fired);
-	close(queue);
-	close(file);
+	ASSERT_EQ(1, read(added[0], &byte, 1));
+	ASSERT_EQ(1, add_members(self, 0, 1, variant->flags));
+	ASSERT_TRUE(variant->fire(self->file));
+	while (!told(self) && !state_of(heard_it[0], POLLIN) && now_ns() < until)
+		sched_yield();
+	if (told(self)) {
+		ASSERT_EQ(1, take_all(self, 1));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+		ASSERT_TRUE(variant->fire(self->file));
+	}
+	ASSERT_EQ(1, read(heard_it[0], &byte, 1));
+	EXPECT_EQ(0U, told(self));
+	ASSERT_TRUE(load_kill(pid));
+	EXPECT_EQ(1U, told(self));
 }
 
-/* A source that wakes everybody tells everybody. */
+/*
+ * Bits and wake-ups of a certain file.
+ */
+
+/* Who has not asked for what a wake-up says is passed over. */
+TEST(other_bits)
+{
+	struct kevent_consumer in, out;
+	eventfd_t one;
+	int file = eventfd(0, EFD_NONBLOCK), i;
+	uint32_t flags = KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET;
+
+	ASSERT_EQ(0, kevent_ring_open(&in, 4, 0, 1));
+	ASSERT_EQ(0, kevent_ring_open(&out, 4, 0, 1));
+	ASSERT_EQ(1, add_file(in.fd, file, POLLIN, flags));
+	ASSERT_EQ(1, add_file(out.fd, file, POLLOUT, flags));
+	ASSERT_EQ(file, (int)take_id(&out));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, eventfd_write(file, 1));
+		EXPECT_EQ(file, (int)take_id(&in));
+		EXPECT_EQ(-1, (int)take_id(&out));
+		ASSERT_EQ(0, eventfd_read(file, &one));
+		EXPECT_EQ(-1, (int)take_id(&in));
+		EXPECT_EQ(file, (int)take_id(&out));
+	}
+	kevent_ring_close(&in);
+	kevent_ring_close(&out);
+}
+
+/* A source that wakes all tells all. */
 TEST(wake_all)
 {
-	int queue[QUEUES], p[2], i;
-	struct ukevent ev[4];
+	struct kevent_consumer c[QUEUES];
+	int file[2], i;
 
-	ASSERT_EQ(0, pipe(p));
+	ASSERT_EQ(0, pipe(file));
 	for (i = 0; i < QUEUES; i++) {
-		queue[i] = kevent_init(NULL, 0, 0);
-		ASSERT_EQ(1, add_file(queue[i], p[0], POLLIN, EXCL));
+		ASSERT_EQ(0, kevent_ring_open(&c[i], 4, 0, 1));
+		ASSERT_EQ(1, add_file(c[i].fd, file[0], POLLIN,
+				      KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ET));
 	}
-	close(p[1]);
-	EXPECT_EQ((1U << QUEUES) - 1, told(queue, ev));
-	for (i = 0; i < QUEUES; i++)
-		close(queue[i]);
-	close(p[0]);
+	close(file[1]);
+	for (i = 0; i < QUEUES; i++) {
+		struct ukevent ev;
+
+		EXPECT_EQ(1, get_now(c[i].fd, 1, &ev)) TH_LOG("queue %d", i);
+		EXPECT_EQ((uint32_t)POLLHUP, ev.fired);
+		kevent_ring_close(&c[i]);
+	}
 }
 
-/* Connections to a listener: each is told to one queue, whose owner accepts it. */
-TEST(listener)
+/* EXCLUSIVE does not go with ONESHOT, whose event cannot be passed on; nor with other sources. */
+TEST(refused)
 {
-	struct sockaddr addr = { .sa_family = AF_UNIX };
-	socklen_t len = sizeof(sa_family_t);
-	int queue[QUEUES], i, n, listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	unsigned int counts[QUEUES] = { 0 };
-	struct ukevent ev[4];
+	int fd = kevent_init(NULL, 0, 0), file = eventfd(0, 0);
+	struct ukevent timer = {
+		.type = KEVENT_TIMER,
+		.event = KEVENT_TIMER_FIRED,
+		.req_flags = KEVENT_REQ_EXCLUSIVE,
+	};
 
-	ASSERT_LE(0, listener);
-	/* A name of the kernel's choice. */
-	ASSERT_EQ(0, bind(listener, &addr, len));
-	len = sizeof(addr);
-	ASSERT_EQ(0, getsockname(listener, &addr, &len));
-	ASSERT_EQ(0, listen(listener, 64));
-	for (i = 0; i < QUEUES; i++) {
-		queue[i] = kevent_init(NULL, 4, 0);
-		ASSERT_EQ(1, add_file(queue[i], listener, POLLIN, EXCL));
-	}
-	for (n = 0; n < 10 * QUEUES; n++) {
-		int client = socket(AF_UNIX, SOCK_STREAM, 0), server;
-		unsigned int bits;
-
-		ASSERT_EQ(0, connect(client, &addr, len));
-		bits = told(queue, ev);
-		ASSERT_EQ(1, __builtin_popcount(bits));
-		counts[__builtin_ctz(bits)]++;
-		server = accept(listener, NULL, NULL);
-		ASSERT_LE(0, server);
-		close(client);
-		close(server);
-	}
-	for (i = 0; i < QUEUES; i++) {
-		EXPECT_EQ(10U, counts[i]);
-		close(queue[i]);
-	}
-	close(listener);
+	EXPECT_TRUE(FAILS(EINVAL, add_file(fd, file, POLLIN,
+					   KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_ONESHOT)));
+	EXPECT_TRUE(FAILS(EINVAL, add_user(fd, 0, 1, KEVENT_REQ_EXCLUSIVE)));
+	EXPECT_TRUE(FAILS(EINVAL, kevent_ctl(fd, KEVENT_CTL_ADD, 1, &timer)));
+	EXPECT_EQ(0, registrations(fd));
+	close(fd);
 }
 
-/* Members come and go while the source fires: what it counted is taken by somebody. */
-#define ITEMS	20000
+/*
+ * Threads.
+ */
 
-static atomic_uint consumed;
-static atomic_bool produced;
+#define CONNECTIONS	2000
 
-static void *member(void *arg)
+struct waiter {
+	pthread_t thread;
+	const struct kevent_consumer *c;
+	bool (*drain)(int file);
+	int file;
+	uint32_t *drained;
+	uint32_t events, in_vain;
+	const bool *stop;
+};
+
+static void *waiter_main(void *arg)
 {
-	int file = (int)(long)arg, queue = kevent_init(NULL, 2, 0);
-	struct __kernel_timespec slice = ns_to_timespec(5 * NS_PER_MS);
-	unsigned int n = 0;
+	struct waiter *w = arg;
 	struct ukevent ev;
-	eventfd_t count;
 
-	while (atomic_load(&consumed) != ITEMS) {
-		if (n++ % 64 == 0)
-			file_ctl(queue, KEVENT_CTL_SET, file, POLLIN, KEVENT_REQ_EXCLUSIVE);
-		if (n % 64 == 48)
-			remove_file(queue, file);
-		if (kevent_get_events(queue, 1, 1, &slice, &ev, 0) == 1)
-			while (eventfd_read(file, &count) == 0)
-				atomic_fetch_add(&consumed, 1);
-		if (atomic_load(&produced) && n % 64 >= 48)
-			n = 0;
+	while (!load_get(w->stop)) {
+		if (kevent_get_events(w->c->fd, 1, 1, NULL, &ev, 0) != 1)
+			continue;
+		w->events++;
+		if (w->drain(w->file))
+			load_inc(w->drained, 1);
+		else
+			w->in_vain++;
 	}
-	close(queue);
 	return NULL;
 }
 
-TEST_F_TIMEOUT(exclusive, members_come_and_go, 200)
+/* Eight threads that sleep: each connection wakes one, which finds it. */
+TEST_F_TIMEOUT(exclusive, eight_sleepers, 300)
 {
-	pthread_t threads[4];
-	uint64_t until;
-	int i;
+	struct waiter w[QUEUES];
+	uint32_t i, drained = 0;
+	bool stop = false;
 
-	for (i = 0; i < QUEUES; i++)
-		ASSERT_EQ(1, remove_file(self->queue[i], self->file));
-	for (i = 0; i < 4; i++)
-		ASSERT_EQ(0, pthread_create(&threads[i], NULL, member, (void *)(long)self->file));
-	for (i = 0; i < ITEMS; i++)
-		ASSERT_EQ(0, eventfd_write(self->file, 1));
-	atomic_store(&produced, true);
-	until = now_ns() + 10 * GENEROUS_NS;
-	while (atomic_load(&consumed) != ITEMS && now_ns() < until)
-		nap();
-	EXPECT_EQ((unsigned int)ITEMS, atomic_load(&consumed));
-	atomic_store(&consumed, ITEMS);
-	for (i = 0; i < 4; i++)
-		pthread_join(threads[i], NULL);
+	/* A level is looked at again by the next call, which so finds what is for another one. */
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags | KEVENT_REQ_ET));
+	for (i = 0; i < QUEUES; i++) {
+		w[i] = (struct waiter){
+			.c = &self->c[i],
+			.drain = variant->drain,
+			.file = self->file[0],
+			.drained = &drained,
+			.stop = &stop,
+		};
+		ASSERT_EQ(0, pthread_create(&w[i].thread, NULL, waiter_main, &w[i]));
+	}
+	for (i = 1; i <= CONNECTIONS; i++) {
+		uint64_t until = now_ns() + GENEROUS_NS;
+
+		ASSERT_TRUE(variant->fire(self->file));
+		while (load_get(&drained) < i && now_ns() < until)
+			sched_yield();
+		ASSERT_EQ(i, load_get(&drained));
+	}
+	load_set(&stop, true);
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_EQ(0, kick(self->c[i].fd));
+		ASSERT_EQ(0, pthread_join(w[i].thread, NULL));
+		EXPECT_EQ(0U, w[i].in_vain) TH_LOG("queue %u", i);
+		EXPECT_EQ(CONNECTIONS / QUEUES, (int)w[i].events) TH_LOG("queue %u", i);
+	}
+}
+
+#define CHURNERS	3
+#define EPISODES	500
+#define FIRINGS		16
+
+struct churn {
+	FIXTURE_DATA(exclusive) *self;
+	bool (*drain)(int file);
+	uint32_t flags;
+	uint32_t arrived;
+	uint32_t drained;
+	uint32_t failed;
+};
+
+struct churner {
+	struct churn *churn;
+	pthread_t thread;
+	int number;		/* its queue; the first one stays a member */
+	bool member;
+	uint64_t dice;
+};
+
+static uint32_t dice(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state >> 32;
+}
+
+/* Who takes an event drains all there is. */
+static void take_and_drain(struct churn *churn, struct kevent_consumer *c)
+{
+	while (take_id(c) >= 0)
+		while (churn->drain(churn->self->file[0]))
+			load_inc(&churn->drained, 1);
+}
+
+static bool churn_once(struct churner *churner, struct kevent_consumer *c)
+{
+	struct churn *churn = churner->churn;
+	int file = churn->self->file[0];
+	bool right = true;
+
+	switch (dice(&churner->dice) % 6) {
+	case 0:
+	case 1:
+		if (churner->member)
+			right = remove_file(c->fd, file) == 1;
+		else
+			right = add_file(c->fd, file, POLLIN, churn->flags) == 1;
+		churner->member = !churner->member;
+		break;
+	case 2:
+		kevent_ring_close(c);
+		right = kevent_ring_open(c, SLOTS, 0, 1) == 0;
+		churner->member = false;
+		break;
+	case 3:
+		if (!churner->member)
+			break;
+		right = modify_file(c->fd, file, POLLIN, churn->flags & ~KEVENT_REQ_EXCLUSIVE) == 1;
+		take_and_drain(churn, c);
+		right &= modify_file(c->fd, file, POLLIN, churn->flags) == 1;
+		break;
+	default:
+		take_and_drain(churn, c);
+	}
+	return right;
+}
+
+static void *churner_main(void *arg)
+{
+	struct churner *churner = arg;
+	struct churn *churn = churner->churn;
+	struct kevent_consumer *c = &churn->self->c[churner->number];
+	uint32_t i, k;
+
+	pin(churner->number);
+	for (i = 0; i < EPISODES; i++) {
+		meet(&churn->arrived, CHURNERS + 2, 2 * i + 1);
+		for (k = 0; k < FIRINGS; k++) {
+			if (churner->number == 0)
+				take_and_drain(churn, c);
+			else if (!churn_once(churner, c))
+				load_inc(&churn->failed, 1);
+			dawdle(dice(&churner->dice) % 256);
+		}
+		meet(&churn->arrived, CHURNERS + 2, 2 * i + 2);
+	}
+	return NULL;
+}
+
+/*
+ * Members come and go while the source fires: in the end it is drained, or a queue knows. One member
+ * stays, so that it does not take an ADD to find out.
+ */
+TEST_F_TIMEOUT(exclusive, members_come_and_go, 300)
+{
+	struct churn churn = {
+		.self = self,
+		.drain = variant->drain,
+		.flags = variant->flags,
+	};
+	struct churner churner[CHURNERS + 1];
+	uint32_t fired = 0, left = 0, i, k;
+
+	ASSERT_EQ(1, add_members(self, 0, 1, variant->flags));
+	for (i = 0; i <= CHURNERS; i++) {
+		churner[i] = (struct churner){ .churn = &churn, .number = (int)i, .dice = i + 1 };
+		ASSERT_EQ(0, pthread_create(&churner[i].thread, NULL, churner_main, &churner[i]));
+	}
+	for (i = 0; i < EPISODES; i++) {
+		meet(&churn.arrived, CHURNERS + 2, 2 * i + 1);
+		for (k = 0; k < FIRINGS; k++) {
+			if (variant->fire(self->file))
+				fired++;
+			dawdle(i % 64 * 8);
+		}
+		meet(&churn.arrived, CHURNERS + 2, 2 * i + 2);
+		if (state_of(self->file[0], POLLIN)) {
+			left++;
+			ASSERT_NE(0U, heard(self, 1)) TH_LOG("episode %u", i);
+		}
+	}
+	for (i = 0; i <= CHURNERS; i++)
+		ASSERT_EQ(0, pthread_join(churner[i].thread, NULL));
+	while (variant->drain(self->file[0]))
+		churn.drained++;
+	ksft_print_msg("%u fired, something left %u times\n", fired, left);
+	EXPECT_EQ(EPISODES * FIRINGS, (int)fired);
+	EXPECT_EQ(fired, churn.drained);
+	EXPECT_EQ(0U, churn.failed);
 }
 
 TEST_HARNESS_MAIN

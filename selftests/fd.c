@@ -624,6 +624,8 @@ TEST_F(fd, nested_level)
 	ASSERT_EQ(1, nest(outer, self->fd, 0));
 	ASSERT_EQ(1, nest(outermost, outer, 0));
 	ASSERT_EQ(1, ready(self->fd, 0, 1));
+	/* Who watches the watching queue is told a little later. */
+	EXPECT_EQ(1, poll(&(struct pollfd){ .fd = outermost, .events = POLLIN }, 1, 20000));
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(outermost));
 		ASSERT_EQ(1, get_now(outermost, 8, self->ev));

@@ -15,8 +15,7 @@ use crate::{
             Operations, //
         },
         file::FileDescriptorReservation,
-        File,
-        LocalFile, //
+        File, //
     },
     mm::virt::VmaNew,
     prelude::*,
@@ -130,10 +129,4 @@ pub(crate) fn init(address: usize, slots: u32, flags: u32) -> Result<u32> {
     let number = fd.reserved_fd();
     fd.fd_install(file);
     Ok(number)
-}
-
-/// Whether a file is one that no queue may ever watch: an epoll or an io_uring.
-pub(crate) fn is_refused(file: &LocalFile) -> bool {
-    // SAFETY: The file is valid.
-    unsafe { bindings::kevent_is_refused(file.as_ptr()) }
 }

@@ -35,7 +35,6 @@ use super::{
     }, //
 };
 use crate::{
-    bindings,
     prelude::*,
     sync::Arc, //
 };
@@ -45,6 +44,10 @@ const KNOWN: u32 =
     REQ_ONESHOT | REQ_WAKEUP_ALL | REQ_ET | REQ_LAST_CHECK | REQ_ALWAYS_QUEUE | REQ_DISPATCH;
 
 /// Whom a tie tells.
+#[cfg_attr(
+    not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_POLL)),
+    expect(dead_code, reason = "user events have no tie")
+)]
 #[derive(Clone)]
 pub(crate) struct Target {
     /// The queue.
@@ -129,7 +132,7 @@ macro_rules! sources {
             match kind {
                 $(
                     #[cfg($config)]
-                    bindings::$kind => Ok(&$module::$source),
+                    $crate::bindings::$kind => Ok(&$module::$source),
                 )*
                 _ => Err(EOPNOTSUPP),
             }

@@ -53,10 +53,7 @@ use crate::{
             RET_DONE,
             RET_RECHECK, //
         },
-        file::{
-            is_refused,
-            OPERATIONS, //
-        },
+        file::OPERATIONS,
         queue::Queue,
         registration::Nature, //
     },
@@ -137,6 +134,12 @@ impl Source for Poll {
 fn lookup(request: &Event) -> Result<ARef<LocalFile>> {
     let fd = u32::try_from(request.id).map_err(|_| EBADF)?;
     Ok(LocalFile::fget(fd)?)
+}
+
+/// Whether a file is one that no queue may ever watch: an epoll or an io_uring.
+fn is_refused(file: &LocalFile) -> bool {
+    // SAFETY: The file is valid.
+    unsafe { bindings::kevent_is_refused(file.as_ptr()) }
 }
 
 fn ready(mask: u32) -> Option<Fired> {

@@ -805,7 +805,7 @@ pub fn remove() {
             let outstanding = {
                 let mut kernel = world.kernel.lock().unwrap();
                 let handle = kernel.handles[0];
-                let outstanding = kernel.state.remove(handle);
+                let outstanding = kernel.state.remove(handle).outstanding;
                 let rest = kernel.state.peek();
                 assert!(rest.is_none(), "receipt: left {rest:?}");
                 outstanding
