@@ -5,7 +5,9 @@
  * Kernel command line: kevent.mode=tests|exec|shell; kevent.cpus=N processors to run
  * on; for tests kevent.limit=SECONDS for each program (0: none), and kevent.bench=1 to
  * run the benchmark after them; kevent.icount=1 where the clock counts instructions,
- * which programs find in KEVENT_ICOUNT.
+ * which programs find in KEVENT_ICOUNT. User-Mode Linux has no virtio ports:
+ * kevent.<port>=DEVICE names a serial line instead, and kevent.end=off says that it ends
+ * by being switched off.
  *
  * Lines on the port kevent.results, in order:
  *	S <program>			started
@@ -36,6 +38,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -83,11 +86,13 @@ static __attribute__((format(printf, 1, 2))) void report(const char *format, ...
 	free(line);
 }
 
+static const char *option(const char *name, const char *fallback);
+
 static void power_off(void)
 {
 	sync();
 	/* QEMU runs with -no-reboot: a restart ends it on every machine type. */
-	reboot(RB_AUTOBOOT);
+	reboot(strcmp(option("kevent.end", ""), "off") ? RB_AUTOBOOT : RB_POWER_OFF);
 	for (;;)
 		pause();
 }
@@ -240,9 +245,27 @@ static int find_port(const char *wanted)
 	return fd;
 }
 
+static int open_line(const char *device)
+{
+	struct termios raw;
+	char path[100];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/%s", device);
+	fd = open(path, O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || tcgetattr(fd, &raw))
+		return -1;
+	cfmakeraw(&raw);
+	return tcsetattr(fd, TCSANOW, &raw) ? -1 : fd;
+}
+
 /* The names come from the host a moment after the driver has bound. */
 static int open_port(const char *name)
 {
+	const char *device = option(name, NULL);
+
+	if (device)
+		return open_line(device);
 	for (int tries = 0; tries < 1000; tries++) {
 		int fd = find_port(name);
 

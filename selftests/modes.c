@@ -4,6 +4,7 @@
  * after the slot is free; and when it does not fire, but is true. The table in the documentation is
  * made from the variants and tests here by `cargo xtask tables`.
  */
+#include "sockets.h"
 #include "sources.h"
 
 /* What becomes of the second firing. The document shows these words. */
@@ -17,7 +18,7 @@ enum again {
 FIXTURE(modes)
 {
 	struct kevent_consumer c;
-	int file[2];		/* a pipe: read end, write end */
+	int file[2];		/* a pipe or two sockets: the end that is watched, the other */
 	struct ukevent *first;
 };
 
@@ -41,6 +42,10 @@ FIXTURE_VARIANT_ADD(modes, level_poll)
 {
 	KEVENT_POLL, 0, MERGES, NEW_EVENT, NEW_EVENT, NEW_EVENT
 };
+FIXTURE_VARIANT_ADD(modes, level_socket)
+{
+	KEVENT_SOCKET, 0, MERGES, NEW_EVENT, NEW_EVENT, NEW_EVENT
+};
 FIXTURE_VARIANT_ADD(modes, edge_user)
 {
 	KEVENT_USER, KEVENT_REQ_ET, MERGES, NEW_EVENT, NEW_EVENT, NOTHING
@@ -52,6 +57,10 @@ FIXTURE_VARIANT_ADD(modes, edge_timer)
 FIXTURE_VARIANT_ADD(modes, edge_poll)
 {
 	KEVENT_POLL, KEVENT_REQ_ET, MERGES, NEW_EVENT, NEW_EVENT, NOTHING
+};
+FIXTURE_VARIANT_ADD(modes, edge_socket)
+{
+	KEVENT_SOCKET, KEVENT_REQ_ET, MERGES, NEW_EVENT, NEW_EVENT, NOTHING
 };
 FIXTURE_VARIANT_ADD(modes, once_user)
 {
@@ -65,6 +74,10 @@ FIXTURE_VARIANT_ADD(modes, once_poll)
 {
 	KEVENT_POLL, KEVENT_REQ_ONESHOT, NOTHING, NOTHING, NOTHING, NOTHING
 };
+FIXTURE_VARIANT_ADD(modes, once_socket)
+{
+	KEVENT_SOCKET, KEVENT_REQ_ONESHOT, NOTHING, NOTHING, NOTHING, NOTHING
+};
 FIXTURE_VARIANT_ADD(modes, dispatch_user)
 {
 	KEVENT_USER, KEVENT_REQ_DISPATCH, NOTHING, NOTHING, NOTHING, NOTHING
@@ -76,6 +89,10 @@ FIXTURE_VARIANT_ADD(modes, dispatch_timer)
 FIXTURE_VARIANT_ADD(modes, dispatch_poll)
 {
 	KEVENT_POLL, KEVENT_REQ_DISPATCH, NOTHING, NOTHING, NOTHING, NOTHING
+};
+FIXTURE_VARIANT_ADD(modes, dispatch_socket)
+{
+	KEVENT_SOCKET, KEVENT_REQ_DISPATCH, NOTHING, NOTHING, NOTHING, NOTHING
 };
 FIXTURE_VARIANT_ADD(modes, checked_user)
 {
@@ -89,6 +106,10 @@ FIXTURE_VARIANT_ADD(modes, checked_poll)
 {
 	KEVENT_POLL, KEVENT_REQ_LAST_CHECK, MERGES, NEW_EVENT, NEW_EVENT, NEW_EVENT
 };
+FIXTURE_VARIANT_ADD(modes, checked_socket)
+{
+	KEVENT_SOCKET, KEVENT_REQ_LAST_CHECK, MERGES, NEW_EVENT, NEW_EVENT, NEW_EVENT
+};
 FIXTURE_VARIANT_ADD(modes, exclusive_user)
 {
 	KEVENT_USER, KEVENT_REQ_EXCLUSIVE, REFUSED, REFUSED, REFUSED, REFUSED
@@ -101,6 +122,10 @@ FIXTURE_VARIANT_ADD(modes, exclusive_poll)
 {
 	KEVENT_POLL, KEVENT_REQ_EXCLUSIVE, MERGES, NEW_EVENT, NEW_EVENT, NEW_EVENT
 };
+FIXTURE_VARIANT_ADD(modes, exclusive_socket)
+{
+	KEVENT_SOCKET, KEVENT_REQ_EXCLUSIVE, MERGES, NEW_EVENT, NEW_EVENT, NEW_EVENT
+};
 
 #define INTERVAL	(2 * NS_PER_MS)
 
@@ -111,6 +136,8 @@ static struct ukevent request_of(unsigned int type, uint32_t flags, int file)
 		return timer_request(1, 0, INTERVAL, flags);
 	case KEVENT_POLL:
 		return file_request(file, POLLIN, flags);
+	case KEVENT_SOCKET:
+		return socket_request(file, RECV | END, flags);
 	default:
 		return user_request(1, 3, flags);
 	}
@@ -121,7 +148,8 @@ FIXTURE_SETUP(modes)
 	struct ukevent request;
 	int added;
 
-	ASSERT_EQ(0, pipe(self->file));
+	ASSERT_EQ(0, variant->type == KEVENT_SOCKET ?
+		  socketpair(AF_UNIX, SOCK_STREAM, 0, self->file) : pipe(self->file));
 	ASSERT_EQ(0, kevent_ring_open(&self->c, 8, 0, 1));
 	request = request_of(variant->type, variant->flags, self->file[0]);
 	if (variant->before_taken == REFUSED) {
@@ -132,7 +160,7 @@ FIXTURE_SETUP(modes)
 	/* The first firing; a timer fires by itself, at once. */
 	added = kevent_ctl(self->c.fd, KEVENT_CTL_ADD, 1, &request);
 	ASSERT_EQ(1, added);
-	if (variant->type == KEVENT_POLL)
+	if (variant->type == KEVENT_POLL || variant->type == KEVENT_SOCKET)
 		ASSERT_EQ(1, write(self->file[1], "x", 1));
 	if (variant->type == KEVENT_USER)
 		ASSERT_EQ(1, ready_data(self->c.fd, 1, 1, 1));
@@ -160,6 +188,9 @@ static void fire_again(struct kevent_consumer *c, unsigned int type, int *file)
 		close(file[1]);
 		file[1] = -1;
 		break;
+	case KEVENT_SOCKET:
+		shutdown(file[1], SHUT_WR);
+		break;
 	case KEVENT_TIMER:
 		usleep(10 * INTERVAL / 1000);
 		/* Collects what is left over. */
@@ -176,6 +207,8 @@ static bool tells_second(unsigned int type, const struct ukevent *ev)
 		return ev->fired & 2;
 	case KEVENT_POLL:
 		return flags_of(ev) & KEVENT_RET_RECHECK;
+	case KEVENT_SOCKET:
+		return ev->fired & END;
 	default:
 		return (ev->data & ~KEVENT_DATA_CLOSED) >= 5;
 	}
@@ -259,7 +292,8 @@ TEST_F(modes, still_true)
 		/* Again and again, by each call that looks; no more when it is over. */
 		self->first = kevent_ring_take(&self->c);
 		ASSERT_NE(NULL, self->first);
-		EXPECT_EQ((uint32_t)POLLIN, self->first->fired);
+		EXPECT_EQ(variant->type == KEVENT_SOCKET ? RECV : (uint32_t)POLLIN,
+			  self->first->fired);
 		kevent_ring_finish(&self->c, self->first);
 		EXPECT_EQ(1, poll(&(struct pollfd){ .fd = self->c.fd, .events = POLLIN }, 1, 0));
 		ASSERT_EQ(1, read(self->file[0], &x, 1));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Requests of files and timers, for the tests of those sources. */
+/* Requests of timers, for tests that have files and timers. */
 #ifndef KEVENT_SELFTEST_SOURCES_H
 #define KEVENT_SELFTEST_SOURCES_H
 
@@ -9,39 +9,7 @@
 #include <unistd.h>
 
 #include "harness.h"
-
-static inline struct ukevent file_request(int file, uint32_t mask, uint32_t flags)
-{
-	return (struct ukevent){
-		.id = (uint64_t)file,
-		.type = KEVENT_POLL,
-		.event = mask,
-		.req_flags = flags,
-		.user = ~(uint64_t)file,
-	};
-}
-
-static inline int file_ctl(int fd, unsigned int cmd, int file, uint32_t mask, uint32_t flags)
-{
-	struct ukevent request = file_request(file, mask, flags);
-
-	return kevent_ctl(fd, cmd, 1, &request);
-}
-
-static inline int add_file(int fd, int file, uint32_t mask, uint32_t flags)
-{
-	return file_ctl(fd, KEVENT_CTL_ADD, file, mask, flags);
-}
-
-static inline int modify_file(int fd, int file, uint32_t mask, uint32_t flags)
-{
-	return file_ctl(fd, KEVENT_CTL_MODIFY, file, mask, flags);
-}
-
-static inline int remove_file(int fd, int file)
-{
-	return file_ctl(fd, KEVENT_CTL_REMOVE, file, 0, 0);
-}
+#include "watch.h"
 
 static inline struct ukevent timer_request(uint64_t id, uint64_t first, uint64_t interval,
 					   uint32_t flags)
@@ -89,6 +57,5 @@ static inline bool get_one(int fd, struct ukevent *ev)
 
 	return kevent_get_events(fd, 1, 1, &soon, ev, 0) == 1;
 }
-
 
 #endif

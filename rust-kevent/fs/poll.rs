@@ -14,7 +14,6 @@ use crate::{
         WakeFn, //
     }, //
 };
-use core::ptr::null_mut;
 
 impl LocalFile {
     /// Whether the file can tell what it is ready for.
@@ -23,10 +22,14 @@ impl LocalFile {
         unsafe { (*(*self.as_ptr()).f_op).poll.is_some() }
     }
 
-    /// The `POLL*` bits that are true now. May sleep.
-    pub fn poll(&self) -> u32 {
-        // SAFETY: The file is valid; without a table, nobody is registered.
-        unsafe { bindings::vfs_poll(self.as_ptr(), null_mut()) }
+    /// The `POLL*` bits that are true now, at least of `mask`. May sleep.
+    pub fn poll(&self, mask: u32) -> u32 {
+        let mut table = bindings::poll_table {
+            _qproc: None,
+            _key: mask,
+        };
+        // SAFETY: The file is valid; the table registers nobody.
+        unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut table) }
     }
 }
 

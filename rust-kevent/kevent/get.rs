@@ -25,7 +25,10 @@ use super::{
     },
     record::Buffer,
     source::Tie,
-    state::Asked,
+    state::{
+        Asked,
+        Next, //
+    },
     word::Word, //
 };
 use crate::{
@@ -62,6 +65,8 @@ enum Round {
     Fault,
     /// This event is taken, and delivered if its source agrees.
     Check(Asked<Arc<dyn Tie>>, Event),
+    /// The datum of the next event, with these bits, is old.
+    Measure(Next, Asked<Arc<dyn Tie>>, u32),
 }
 
 /// A call, and how far it came.
@@ -74,6 +79,8 @@ struct Call<'a> {
     /// How many registrations it may still look at again: as many as there were when it began. So a
     /// level that it delivers itself is not delivered twice.
     looks: Option<u32>,
+    /// A new datum, for the event that stands there.
+    measured: Option<(Next, u64)>,
 }
 
 impl<'a> Call<'a> {
@@ -104,7 +111,7 @@ impl<'a> Call<'a> {
             if self.copied == self.max {
                 break;
             }
-            let Some((next, event)) = inner.events.peek() else {
+            let Some((next, mut event)) = inner.events.peek() else {
                 break;
             };
             if let Some(asked) = inner.events.to_check(next, &event) {
@@ -112,6 +119,12 @@ impl<'a> Call<'a> {
                     return Round::Check(asked, event);
                 }
                 continue;
+            }
+            if let Some(asked) = inner.events.to_measure(next, &event) {
+                match self.measured.take_if(|(place, _)| *place == next) {
+                    Some((_, data)) => event.data = data,
+                    None => return Round::Measure(next, asked, event.word as u32),
+                }
             }
             match self.buffer.offer(&event, || inner.events.take(next)) {
                 Ok(true) => self.copied = self.copied.saturating_add(1),
@@ -141,6 +154,10 @@ impl<'a> Call<'a> {
                 Round::Full => {}
                 Round::Fault => self.buffer.fault_in()?,
                 Round::Check(asked, event) => self.check(&asked, event)?,
+                Round::Measure(next, asked, mask) => {
+                    let data = asked.tie.measure(mask).unwrap_or(0);
+                    self.measured = Some((next, data));
+                }
             }
         }
     }
@@ -149,8 +166,11 @@ impl<'a> Call<'a> {
     fn check(&mut self, asked: &Asked<Arc<dyn Tie>>, mut event: Event) -> Result {
         let word = Word(event.word);
         let wanted = event.mask | asked.tie.always();
-        let mask = asked.tie.look(true).map_or(0, |found| found.mask & wanted);
+        let found = asked.tie.look(true).unwrap_or_default();
+        let mask = found.mask & wanted;
         if mask != 0 {
+            event.data = found.data;
+            event.error = found.error;
             event.word = Word::untaken(mask, word.result() & !RET_RECHECK, 0).0;
             if let Err(error) = self.buffer.push(&event) {
                 self.undeliver(asked);
@@ -202,6 +222,7 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Re
         buffer,
         copied: 0,
         looks: None,
+        measured: None,
     };
     let mut woken = Woken::Done;
     if let Some(batch) = request.batch {

@@ -201,7 +201,7 @@ impl Queue {
     /// Called from any context. `later` keeps the lock of the pollers out of it, for who holds one of
     /// that class.
     #[cfg_attr(
-        not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_POLL)),
+        not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
         expect(dead_code, reason = "user events have no tie")
     )]
     pub(crate) fn report(

@@ -45,7 +45,7 @@ const KNOWN: u32 =
 
 /// Whom a tie tells.
 #[cfg_attr(
-    not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_POLL)),
+    not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
     expect(dead_code, reason = "user events have no tie")
 )]
 #[derive(Clone)]
@@ -71,6 +71,11 @@ pub(crate) trait Tie: Send + Sync {
     /// What is true now, or what was counted; `finished` if no event of it is under way.
     fn look(&self, finished: bool) -> Option<Fired>;
 
+    /// The datum that belongs to `mask` now, if it is of the kind that changes.
+    fn measure(&self, _mask: u32) -> Option<u64> {
+        None
+    }
+
     /// Whether it watches what `request` names now.
     fn is_of(&self, _request: &Event) -> Result<bool> {
         Ok(true)
@@ -87,13 +92,6 @@ pub(crate) trait Tie: Send + Sync {
 
 /// One type of source.
 pub(crate) trait Source: Sync {
-    /// Prepares what all registrations share.
-    ///
-    /// # Safety
-    ///
-    /// Called once, before there is a queue.
-    unsafe fn init(&self) {}
-
     /// Request flags that it knows beside those that every source does.
     fn flags(&self) -> u32 {
         0
@@ -120,6 +118,9 @@ pub(crate) trait Source: Sync {
     }
 }
 
+#[cfg(CONFIG_KEVENT_FILE)]
+mod file;
+
 macro_rules! sources {
     ($($config:ident, $kind:ident => $module:ident::$source:ident;)*) => {
         $(
@@ -144,6 +145,7 @@ sources! {
     CONFIG_KEVENT_USER, KEVENT_USER => user::User;
     CONFIG_KEVENT_TIMER, KEVENT_TIMER => timer::Timer;
     CONFIG_KEVENT_POLL, KEVENT_POLL => poll::Poll;
+    CONFIG_KEVENT_SOCKET, KEVENT_SOCKET => socket::Socket;
 }
 
 /// Types that there may be.
@@ -155,10 +157,11 @@ const TYPES: core::ops::Range<u32> = 0..16;
 ///
 /// Called once, before there is a queue.
 pub(crate) unsafe fn init() {
-    for source in TYPES.filter_map(|kind| lookup(kind).ok()) {
-        // SAFETY: By the safety requirement.
-        unsafe { source.init() };
-    }
+    #[cfg(CONFIG_KEVENT_FILE)]
+    // SAFETY: By the safety requirement.
+    unsafe {
+        file::init()
+    };
 }
 
 /// The types that [`lookup()`] knows, one bit for each.

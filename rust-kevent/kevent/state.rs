@@ -50,6 +50,7 @@ use super::{
         REQ_ONESHOT,
         REQ_WAKEUP_ALL,
         RET_BROKEN,
+        RET_COUNTED,
         RET_INJECTED,
         RET_RECHECK, //
     },
@@ -460,6 +461,25 @@ impl<M: Memory, T> State<M, T> {
         // READY, and a source that is gone, need no consent.
         if event.flags & REQ_LAST_CHECK == 0 && !unsure || result & (RET_BROKEN | RET_INJECTED) != 0
         {
+            return None;
+        }
+        let handle = match next {
+            Next::Ring(position) => self.ring.as_ref()?.registration(position)?,
+            Next::Pending(handle) => handle,
+        };
+        match self.table.get(handle)?.nature {
+            Nature::State => self.ask(handle),
+            Nature::Plain | Nature::Count => None,
+        }
+    }
+
+    /// Of an event whose datum is a state and may have changed: whom to ask.
+    pub fn to_measure(&self, next: Next, event: &Event) -> Option<Asked<T>>
+    where
+        T: Clone,
+    {
+        let result = (event.word >> 32) as u32;
+        if event.data == 0 || result & (RET_COUNTED | RET_INJECTED) != 0 {
             return None;
         }
         let handle = match next {

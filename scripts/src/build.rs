@@ -10,6 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::arch::Arch;
 use crate::cache::{sha256_of, stamped, write_atomic};
 use crate::command::{last_lines, show, stream};
 use crate::context::Context;
@@ -149,7 +150,9 @@ fn fragments(ctx: &Context, args: &Args) -> Result<Vec<PathBuf>> {
         qemu.join(format!("{}.config", ctx.arch.name())),
     ];
     let tools = ctx.tools();
-    if tools.inline_helpers() {
+    if ctx.arch == Arch::Um {
+        // It cannot have them.
+    } else if tools.inline_helpers() {
         fragments.push(qemu.join("inline-helpers.config"));
     } else {
         eprintln!(

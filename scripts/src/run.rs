@@ -8,9 +8,9 @@ use glob::Pattern;
 use crate::build;
 use crate::cache::write_atomic;
 use crate::context::Context;
-use crate::guest::boot::{Accel, BOOTS, Mode};
+use crate::guest::boot::{Accel, Mode, boots};
 use crate::guest::initramfs::Initramfs;
-use crate::guest::programs::Compiler;
+use crate::guest::programs::{Compiler, Guests};
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::guest::session::{self, Event, Limits, Next, RawPort};
 use crate::guest::{Message, exec};
@@ -28,7 +28,7 @@ pub struct Args {
     only: Option<Pattern>,
 
     /// Only this boot
-    #[arg(long, value_name = "NAME", value_parser = boots())]
+    #[arg(long, value_name = "NAME")]
     boot: Option<String>,
 
     /// Multiplies the time limits, for a slow machine
@@ -47,14 +47,6 @@ pub struct Args {
     /// along, and its exit code is that of this command
     #[arg(last = true, value_name = "CMD", conflicts_with_all = ["only", "boot"])]
     command: Vec<String>,
-}
-
-fn boots() -> clap::builder::PossibleValuesParser {
-    BOOTS
-        .iter()
-        .map(|boot| boot.name)
-        .collect::<Vec<_>>()
-        .into()
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
@@ -103,9 +95,15 @@ fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initram
         repo: &ctx.repo,
         tree: &kernel.tree,
     };
-    let mut initramfs = Initramfs::new(&compiler.init(&out)?);
+    let guests = Guests {
+        gcc: tools.guest_gcc()?,
+        flags: ctx.arch.compiler().flags,
+        folder: "selftests",
+    };
+    let mut initramfs = Initramfs::new(&compiler.init(&guests, &out)?);
     if with_tests {
-        selftests::add(&mut initramfs, &compiler.selftests(&out, None)?);
+        let programs = compiler.selftests(&guests, &out, None)?;
+        selftests::add(&mut initramfs, &programs);
     }
     Ok(initramfs)
 }
@@ -113,12 +111,12 @@ fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initram
 /// Runs a program of the user's in the guest and gives its exit code.
 fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
     let archive = selftests::folder(ctx)?.join("exec.cpio");
-    let qemu = {
+    let guest = {
         let _lock = ctx.lock()?;
         let mut initramfs = initramfs(ctx, kernel, false)?;
         exec::add(&mut initramfs, words)?;
         write_atomic(&archive, initramfs.pack()?)?;
-        selftests::qemu(ctx, kernel, &BOOTS[0], &archive, Mode::Exec)?
+        selftests::guest(ctx, kernel, &boots(ctx.arch)[0], &archive, Mode::Exec)?
     };
     let ports = vec![
         RawPort {
@@ -132,7 +130,7 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
     ];
     let patterns = selftests::patterns(&ctx.repo)?;
     let (mut code, mut splat, mut console) = (None, false, Vec::new());
-    let end = session::follow(qemu, ports, Limits::NONE, |event| {
+    let end = session::follow(guest, ports, Limits::NONE, |event| {
         match event {
             Event::Console(line) => {
                 splat |= patterns.find(&line).is_some();
@@ -162,17 +160,17 @@ fn shell(ctx: &Context, kernel: &Kernel) -> Result<()> {
         "a shell in the guest needs busybox: install the package busybox-static or busybox",
     )?;
     let archive = selftests::folder(ctx)?.join("shell.cpio");
-    let mut qemu = {
+    let mut guest = {
         let _lock = ctx.lock()?;
         let mut initramfs = initramfs(ctx, kernel, true)?;
         exec::with_libraries(&mut initramfs, "/bin/busybox", &busybox)?;
         write_atomic(&archive, initramfs.pack()?)?;
-        selftests::qemu(ctx, kernel, &BOOTS[0], &archive, Mode::Shell)?
+        selftests::guest(ctx, kernel, &boots(ctx.arch)[0], &archive, Mode::Shell)?
     };
-    qemu.stdin(Stdio::inherit());
-    let status = qemu.status().context("cannot start QEMU")?;
+    guest.command.stdin(Stdio::inherit());
+    let status = guest.command.status().context("cannot start the guest")?;
     if !status.success() {
-        bail!("QEMU: {status}");
+        bail!("the guest: {status}");
     }
     Ok(())
 }

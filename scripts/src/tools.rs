@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use crate::arch::Arch;
+use crate::arch::{Arch, GuestCompiler};
 use crate::command::{command, stdout};
 
 pub use llvm::Llvm;
@@ -25,8 +25,11 @@ pub struct Tools {
     pub rust: Option<Rust>,
     pub bindgen: Option<PathBuf>,
     pub qemu: Option<PathBuf>,
-    /// The C compiler for static programs of the guest and of the host.
+    /// The C compiler of this machine.
     pub gcc: Option<PathBuf>,
+    /// The C compilers for static programs of the guest.
+    pub guest_gcc: Option<PathBuf>,
+    pub compat_gcc: Option<PathBuf>,
     /// One row for each thing that is needed, found or not.
     pub rows: Vec<Row>,
 }
@@ -86,21 +89,27 @@ impl Tools {
             llvm,
             rust,
             bindgen: None,
-            qemu: in_path(arch.qemu()),
+            qemu: arch.qemu().and_then(|qemu| in_path(qemu.program)),
             gcc: in_path("gcc"),
+            guest_gcc: in_path(arch.compiler().program),
+            compat_gcc: arch.compat().and_then(|compat| in_path(compat.program)),
             rows: Vec::new(),
         };
         tools.row_rust();
         tools.row_llvm();
         tools.row_bindgen(cache);
-        let qemu = tools.qemu.clone();
-        tools.row_program("QEMU", qemu, arch.qemu_package());
+        if let Some(qemu) = arch.qemu() {
+            tools.row_program("QEMU", tools.qemu.clone(), qemu.package);
+        }
         let gcc = tools.gcc.clone();
         tools.row_program("gcc", gcc, "gcc");
         for (program, package) in PROGRAMS {
             tools.row_program(program, in_path(program), package);
         }
-        tools.row_static_libc();
+        tools.row_guest(arch.compiler(), tools.guest_gcc.clone());
+        if let Some(compat) = arch.compat() {
+            tools.row_guest(compat, tools.compat_gcc.clone());
+        }
         for (header, package) in HEADERS {
             tools.row_header(header, package);
         }
@@ -135,11 +144,22 @@ impl Tools {
     }
 
     pub fn qemu(&self) -> Result<&Path> {
-        self.qemu.as_deref().context(lacks(self.arch.qemu()))
+        let name = self.arch.qemu().map_or("QEMU", |qemu| qemu.program);
+        self.qemu.as_deref().context(lacks(name))
     }
 
     pub fn gcc(&self) -> Result<&Path> {
         self.gcc.as_deref().context(lacks("gcc"))
+    }
+
+    pub fn guest_gcc(&self) -> Result<&Path> {
+        let name = self.arch.compiler().program;
+        self.guest_gcc.as_deref().context(lacks(name))
+    }
+
+    pub fn compat_gcc(&self) -> Result<&Path> {
+        let name = self.arch.compat().map_or("gcc", |compat| compat.program);
+        self.compat_gcc.as_deref().context(lacks(name))
     }
 
     /// `make` for the kernel in `tree`, building in `out`, with every tool named.
@@ -153,6 +173,9 @@ impl Tools {
         make.env("LIBCLANG_PATH", &llvm.lib);
         make.arg("-C").arg(tree).arg(pair("O", out));
         make.arg(format!("ARCH={}", self.arch.kernel()));
+        if self.arch == Arch::Um {
+            make.arg("SUBARCH=x86");
+        }
         make.arg(format!("LLVM={}/", llvm.bin.display()));
         make.arg(pair("RUSTC", &rust.rustc));
         make.arg(pair("HOSTRUSTC", &rust.rustc));
@@ -256,16 +279,21 @@ impl Tools {
         });
     }
 
-    fn row_static_libc(&mut self) {
-        let found = self.gcc.as_ref().and_then(|gcc| {
+    /// A compiler of the guest's programs, and its static libc.
+    fn row_guest(&mut self, compiler: &'static GuestCompiler, gcc: Option<PathBuf>) {
+        let [package, libc] = compiler.packages;
+        let found = gcc.as_ref().and_then(|gcc| {
             let archive = stdout(command(gcc).arg("-print-file-name=libc.a")).ok()?;
             Path::new(&archive).is_absolute().then_some(archive)
         });
+        if compiler.program != "gcc" {
+            self.row_program(compiler.program, gcc, package);
+        }
         self.rows.push(Row {
-            what: "static libc",
+            what: libc,
             found,
             note: None,
-            source: Source::Package("libc6-dev"),
+            source: Source::Package(libc),
         });
     }
 

@@ -64,5 +64,27 @@ struct ucounts *kevent_get_ucounts(void);
 bool kevent_charge(struct ucounts *ucounts);
 void kevent_uncharge(struct ucounts *ucounts);
 
+#ifdef CONFIG_KEVENT_SOCKET
+struct socket;
+
+/**
+ * struct kevent_socket - what a socket is ready for
+ * @mask: KEVENT_SOCKET_* that are true
+ * @error: its errno, if ERROR is
+ * @data: the datum that comes with @mask
+ */
+struct kevent_socket {
+	u32 mask;
+	u32 error;
+	u64 data;
+};
+
+/* In fs/kevent_socket.c. */
+struct socket *kevent_socket_of(struct file *file);
+bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *s);
+void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s);
+u64 kevent_socket_datum(struct socket *sock, u32 mask);
+#endif
+
 #endif /* CONFIG_KEVENT */
 #endif /* _LINUX_KEVENT_H */

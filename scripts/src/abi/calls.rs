@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result, ensure};
 use glob::glob;
 use serde::Deserialize;
 
-use crate::arch::Arch;
 use crate::context::Context;
 
 /// What of `linux/edits/*.toml` is read here.
@@ -29,7 +28,7 @@ pub fn facts(ctx: &Context) -> Result<Vec<String>> {
         let text = fs::read_to_string(&path)?;
         facts.extend(of_edits(&text).with_context(|| format!("in {}", path.display()))?);
     }
-    let own = table(ctx.arch);
+    let own = ctx.arch.syscalls_table();
     ensure!(
         facts
             .iter()
@@ -37,13 +36,6 @@ pub fn facts(ctx: &Context) -> Result<Vec<String>> {
         "no edit adds calls to {own}"
     );
     Ok(facts)
-}
-
-/// The table that gives the numbers of an architecture.
-fn table(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "arch/x86/entry/syscalls/syscall_64.tbl",
-    }
 }
 
 fn of_edits(text: &str) -> Result<Vec<String>> {

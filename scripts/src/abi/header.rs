@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use syn::{Expr, Fields, Item, Lit, Type, UnOp};
 
 use super::diff;
-use crate::arch::Arch;
 use crate::cache::write_atomic;
 use crate::command::{command, stdout};
 use crate::context::Context;
@@ -18,17 +17,10 @@ const ANONYMOUS_TYPE: &str = "__bindgen_ty_";
 /// The enumeration that asks the compiler for offsets.
 const LAYOUT: &str = "kevent_layout";
 
-/// The targets of an architecture: its own first, then those whose programs it runs too.
-fn targets(arch: Arch) -> &'static [&'static str] {
-    match arch {
-        Arch::X86_64 => &["x86_64-linux-gnu", "i686-linux-gnu"],
-    }
-}
-
 pub fn facts(ctx: &Context) -> Result<Vec<String>> {
     let include = ctx.repo.join("linux/include/uapi");
     let mut all = Vec::new();
-    for target in targets(ctx.arch) {
+    for target in ctx.arch.programs() {
         all.push((*target, of_header(ctx, &include, target)?));
     }
     let (_, own) = all.swap_remove(0);

@@ -1,11 +1,11 @@
-//! The virtual machines that the tests run in, and their QEMU command lines.
+//! The machines that the tests run in, and their command lines: QEMU's, or that of User-Mode Linux.
 
 use std::path::Path;
 use std::process::Command;
 
 use clap::ValueEnum;
 
-use crate::arch::Arch;
+use crate::arch::{Arch, Qemu};
 use crate::command::command;
 
 /// One way to boot.
@@ -18,25 +18,50 @@ pub struct Boot {
     pub counted: bool,
     /// Whether the benchmark follows the tests.
     pub bench: bool,
+    /// Whether the programs are those of 32 bits.
+    pub compat: bool,
 }
 
+const SMP: Boot = Boot {
+    name: "smp",
+    title: "2 CPUs",
+    cpus: 2,
+    counted: false,
+    bench: false,
+    compat: false,
+};
+
+const COUNTED: Boot = Boot {
+    name: "counted",
+    title: "1 CPU, counted",
+    cpus: 1,
+    counted: true,
+    bench: true,
+    ..SMP
+};
+
+const COMPAT: Boot = Boot {
+    name: "32bit",
+    title: "2 CPUs, 32-bit programs",
+    compat: true,
+    ..SMP
+};
+
+const UM: Boot = Boot {
+    name: "um",
+    title: "User-Mode Linux",
+    cpus: 1,
+    ..SMP
+};
+
 /// Every boot of a run. Real races need two processors at once; counting needs one.
-pub const BOOTS: [Boot; 2] = [
-    Boot {
-        name: "smp",
-        title: "2 CPUs",
-        cpus: 2,
-        counted: false,
-        bench: false,
-    },
-    Boot {
-        name: "counted",
-        title: "1 CPU, counted",
-        cpus: 1,
-        counted: true,
-        bench: true,
-    },
-];
+pub fn boots(arch: Arch) -> &'static [Boot] {
+    match arch {
+        Arch::X86_64 => &[SMP, COMPAT, COUNTED],
+        Arch::Arm64 => &[SMP, COUNTED],
+        Arch::Um => &[UM],
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Accel {
@@ -69,24 +94,63 @@ impl Mode {
     }
 }
 
-/// The machine and its console for each architecture.
-fn machine(arch: Arch) -> (&'static str, &'static str) {
-    match arch {
-        Arch::X86_64 => ("q35", "ttyS0"),
+/// A machine that can be started, and how it gets a port `kevent.<name>` that is its file
+/// descriptor `fd`.
+pub struct Guest {
+    pub command: Command,
+    pub port: fn(&mut Command, index: usize, name: &str, fd: i32),
+    /// What it writes to stderr is its console too.
+    pub stderr_is_console: bool,
+}
+
+impl Guest {
+    /// QEMU with everything but its ports.
+    pub fn qemu(command: Command) -> Guest {
+        Guest {
+            command,
+            port,
+            stderr_is_console: false,
+        }
+    }
+
+    /// User-Mode Linux with everything but its ports. A port is a serial line, of which the
+    /// command line tells init.
+    pub fn um(boot: &Boot, mode: Mode, kernel: &Path, initramfs: &Path) -> Guest {
+        let mut um = command(kernel);
+        um.arg("mem=1G");
+        um.arg(format!("initrd={}", initramfs.display()));
+        um.arg(match mode {
+            Mode::Shell => "con0=fd:0,fd:1",
+            _ => "con0=null,fd:1",
+        });
+        um.args(["con=null", "ssl=null", "console=tty0"]);
+        um.args(["loglevel=7", "kevent.end=off"]);
+        um.arg(format!("kevent.cpus={}", boot.cpus));
+        um.args(mode.options(boot.bench).split(' '));
+        Guest {
+            command: um,
+            port: |um, index, name, fd| {
+                um.arg(format!("ssl{index}=null,fd:{fd}"));
+                um.arg(format!("kevent.{name}=ttyS{index}"));
+            },
+            stderr_is_console: true,
+        }
     }
 }
 
 /// QEMU with everything but its ports.
 pub fn qemu(
     program: &Path,
-    arch: Arch,
+    machine: &Qemu,
     boot: &Boot,
     accel: Accel,
     mode: Mode,
     kernel: &Path,
     initramfs: &Path,
 ) -> Command {
-    let (machine, console) = machine(arch);
+    let Qemu {
+        machine, console, ..
+    } = machine;
     let mut qemu = command(program);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
     qemu.args(["-display", "none", "-monitor", "none", "-m", "1G"]);
@@ -123,8 +187,8 @@ pub fn qemu(
     qemu
 }
 
-/// Gives the guest a virtio port `kevent.<name>` that is file descriptor `fd` of QEMU.
-pub fn port(qemu: &mut Command, name: &str, fd: i32) {
+/// Gives the guest a virtio port.
+fn port(qemu: &mut Command, _index: usize, name: &str, fd: i32) {
     qemu.args(["-chardev", &format!("socket,id={name},fd={fd}")]);
     qemu.args([
         "-device",
@@ -138,14 +202,17 @@ mod tests {
 
     const TESTS: Mode = Mode::Tests { limit: 9 };
 
+    const BOOTS: &[Boot] = &[SMP, COUNTED, COMPAT];
+
     fn line(boot: &Boot, accel: Accel, mode: Mode) -> String {
         let file = Path::new("f");
-        crate::command::show(&qemu(file, Arch::X86_64, boot, accel, mode, file, file))
+        let machine = Arch::X86_64.qemu().unwrap();
+        crate::command::show(&qemu(file, machine, boot, accel, mode, file, file))
     }
 
     #[test]
     fn only_the_user_asks_for_kvm() {
-        for boot in &BOOTS {
+        for boot in BOOTS {
             assert!(line(boot, Accel::Tcg, TESTS).contains("-accel tcg"));
         }
         assert!(line(&BOOTS[0], Accel::Kvm, TESTS).contains("-accel kvm"));
@@ -165,8 +232,32 @@ mod tests {
     }
 
     #[test]
+    fn programs_of_32_bits_run_where_there_is_a_compiler_for_them() {
+        for arch in [Arch::X86_64, Arch::Arm64, Arch::Um] {
+            let compat = boots(arch).iter().any(|boot| boot.compat);
+            assert_eq!(compat, arch.compat().is_some());
+        }
+    }
+
+    #[test]
+    fn user_mode_linux_has_a_line_for_each_port() {
+        let file = Path::new("f");
+        let mut um = Guest::um(&UM, TESTS, file, file);
+        (um.port)(&mut um.command, 1, "results", 10);
+        let line = crate::command::show(&um.command);
+        assert!(
+            line.ends_with("ssl1=null,fd:10 kevent.results=ttyS1"),
+            "{line}"
+        );
+        assert!(
+            line.contains(" kevent.mode=tests kevent.limit=9 "),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn every_processor_is_started_by_init() {
-        for boot in &BOOTS {
+        for boot in BOOTS {
             let line = line(boot, Accel::Tcg, TESTS);
             let cpus = format!("maxcpus=1 kevent.cpus={} ", boot.cpus);
             assert!(line.contains(&cpus), "{line}");
@@ -175,10 +266,13 @@ mod tests {
 
     #[test]
     fn one_boot_measures_and_one_races() {
-        assert!(BOOTS.iter().any(|boot| boot.bench && boot.counted));
-        assert!(BOOTS.iter().any(|boot| boot.cpus > 1));
+        for arch in [Arch::X86_64, Arch::Arm64] {
+            assert!(boots(arch).iter().any(|boot| boot.bench && boot.counted));
+            assert!(boots(arch).iter().any(|boot| boot.cpus > 1));
+        }
         assert!(line(&BOOTS[1], Accel::Tcg, TESTS).contains("kevent.bench=1"));
         assert!(line(&BOOTS[0], Accel::Tcg, TESTS).contains("kevent.limit=9 kevent.bench=0"));
+        assert!(!boots(Arch::Um).iter().any(|boot| boot.bench));
         assert!(!line(&BOOTS[1], Accel::Tcg, Mode::Exec).contains("bench"));
     }
 }

@@ -14,10 +14,20 @@ use super::results::{Outcome, TestResult};
 use crate::command::{check, command};
 use crate::progress::Step;
 
+/// Programs of the guest.
+#[derive(Clone, Copy)]
+pub struct Guests<'a> {
+    /// Their compiler.
+    pub gcc: &'a Path,
+    pub flags: &'a [&'a str],
+    /// Where they are put.
+    pub folder: &'a str,
+}
+
 /// What the selftests are compiled with.
 pub struct Compiler<'a> {
+    /// Of this machine, for the header alone: users have other compilers, and other languages.
     pub gcc: &'a Path,
-    /// For the header alone: users have other compilers, and other languages.
     pub clang: &'a Path,
     pub repo: &'a Path,
     /// The kernel tree, for its test harness.
@@ -38,9 +48,9 @@ const LISTS: [&str; 2] = ["TEST_GEN_PROGS", "TEST_GEN_PROGS_EXTENDED"];
 const HARNESS: &str = "TEST_HARNESS_MAIN";
 
 impl Compiler<'_> {
-    pub fn init(&self, out: &Path) -> Result<PathBuf> {
+    pub fn init(&self, guests: &Guests<'_>, out: &Path) -> Result<PathBuf> {
         let init = out.join("init");
-        let mut gcc = command(self.gcc);
+        let mut gcc = command(guests.gcc);
         gcc.args([
             "-std=gnu11",
             "-O2",
@@ -55,8 +65,13 @@ impl Compiler<'_> {
     }
 
     /// The selftests whose names `only` matches, and the benchmark.
-    pub fn selftests(&self, out: &Path, only: Option<&Pattern>) -> Result<Vec<Program>> {
-        let out = out.join("selftests");
+    pub fn selftests(
+        &self,
+        guests: &Guests<'_>,
+        out: &Path,
+        only: Option<&Pattern>,
+    ) -> Result<Vec<Program>> {
+        let out = out.join(guests.folder);
         fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         let mut programs = Vec::new();
         for name in self.listed()? {
@@ -77,8 +92,8 @@ impl Compiler<'_> {
                 programs.len(),
                 program.name
             ));
-            let mut gcc = self.c(self.gcc, "gnu11");
-            gcc.arg("-D_GNU_SOURCE=");
+            let mut gcc = self.c(guests.gcc, "gnu11");
+            gcc.arg("-D_GNU_SOURCE=").args(guests.flags);
             gcc.args(["-O2", "-static", "-pthread", "-o"])
                 .arg(&program.path)
                 .arg(source);

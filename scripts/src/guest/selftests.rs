@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use glob::Pattern;
 
 use super::bench::Measurement;
-use super::boot::{self, Accel, BOOTS, Boot, Mode};
+use super::boot::{self, Accel, Boot, Guest, Mode};
 use super::initramfs::Initramfs;
-use super::programs::{Compiler, Program};
+use super::programs::{Compiler, Guests, Program};
 use super::results::{Outcome, Tally, TestResult};
 use super::session::{self, Event, Limits, Next};
 use super::splat::Patterns;
@@ -74,23 +73,28 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
     };
     let headers = compiler.headers(choice.only.as_ref())?;
     headers.iter().for_each(|result| show("host", result));
-    let programs = compiler.selftests(&out, choice.only.as_ref())?;
-    let mut initramfs = Initramfs::new(&compiler.init(&out)?);
-    add(&mut initramfs, &programs);
-    let archive = out.join("tests.cpio");
-    write_atomic(&archive, initramfs.pack()?)?;
+    let wanted = |boot: &&Boot| choice.boot.as_ref().is_none_or(|name| name == boot.name);
+    let boots: Vec<&Boot> = boot::boots(ctx.arch).iter().filter(wanted).collect();
+    if boots.is_empty() {
+        bail!("{} has no boot of that name", ctx.arch.name());
+    }
+    let only = choice.only.as_ref();
+    let native = pack(ctx, &compiler, &out, only, false)?;
+    let compat = boots.iter().any(|boot| boot.compat);
+    let compat = compat.then(|| pack(ctx, &compiler, &out, only, true));
+    let compat = compat.transpose()?;
 
     let limit = time_limit(&ctx.repo)? * choice.patience.max(1);
     let limits = Limits {
         silence: limit + SILENCE,
         total: TOTAL * choice.patience.max(1),
     };
-    let wanted = |boot: &&Boot| choice.boot.as_ref().is_none_or(|name| name == boot.name);
     let mut reports: Vec<(&Boot, Report)> = Vec::new();
-    for boot in BOOTS.iter().filter(wanted) {
+    for boot in boots {
+        let (programs, archive) = compat.as_ref().filter(|_| boot.compat).unwrap_or(&native);
         let expected = Expected {
-            programs: names(&programs, |_| true),
-            plain: names(&programs, |program| program.plain),
+            programs: names(programs, |_| true),
+            plain: names(programs, |program| program.plain),
             kunit: has_kunit(&kernel.config)?,
             bench: boot.bench,
         };
@@ -98,9 +102,10 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
         let mode = Mode::Tests {
             limit: limit.as_secs(),
         };
-        let qemu = qemu(ctx, kernel, boot, &archive, mode)?;
-        let report = follow(boot, qemu, limits, suite)?;
-        let console = ctx.cache.join("log").join(format!("console-{}", boot.name));
+        let guest = guest(ctx, kernel, boot, archive, mode)?;
+        let report = follow(boot, guest, limits, suite)?;
+        let console = format!("log/console-{}-{}", ctx.arch.name(), boot.name);
+        let console = ctx.cache.join(console);
         write_atomic(&console, report.console.join("\n") + "\n")?;
         if report
             .results
@@ -112,6 +117,38 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
         reports.push((boot, report));
     }
     Ok(summarize(&headers, &reports))
+}
+
+/// Compiles the selftests, and packs them with init, which is always of the kernel's width.
+fn pack(
+    ctx: &Context,
+    compiler: &Compiler<'_>,
+    out: &Path,
+    only: Option<&Pattern>,
+    compat: bool,
+) -> Result<(Vec<Program>, PathBuf)> {
+    let tools = ctx.tools();
+    let native = Guests {
+        gcc: tools.guest_gcc()?,
+        flags: ctx.arch.compiler().flags,
+        folder: "selftests",
+    };
+    let programs = match ctx.arch.compat().filter(|_| compat) {
+        Some(facts) => Guests {
+            gcc: tools.compat_gcc()?,
+            flags: facts.flags,
+            folder: "selftests-32bit",
+        },
+        None => native,
+    };
+    let init = compiler.init(&native, out)?;
+    let name = programs.folder;
+    let programs = compiler.selftests(&programs, out, only)?;
+    let mut initramfs = Initramfs::new(&init);
+    add(&mut initramfs, &programs);
+    let archive = out.join(format!("{name}.cpio"));
+    write_atomic(&archive, initramfs.pack()?)?;
+    Ok((programs, archive))
 }
 
 /// The folder for what is compiled and packed.
@@ -183,32 +220,30 @@ fn has_kunit(config: &Path) -> Result<bool> {
     Ok(text.lines().any(wanted))
 }
 
-/// QEMU for a boot of `kernel` with `archive`.
-pub fn qemu(
+/// The machine for a boot of `kernel` with `archive`.
+pub fn guest(
     ctx: &Context,
     kernel: &Kernel,
     boot: &Boot,
     archive: &Path,
     mode: Mode,
-) -> Result<Command> {
+) -> Result<Guest> {
+    let Some(machine) = ctx.arch.qemu() else {
+        return Ok(Guest::um(boot, mode, &kernel.image, archive));
+    };
     let tools = ctx.tools();
     let (program, accel) = (tools.qemu()?, kernel.accel);
-    Ok(boot::qemu(
-        program,
-        ctx.arch,
-        boot,
-        accel,
-        mode,
-        &kernel.image,
-        archive,
-    ))
+    let image = &kernel.image;
+    Ok(Guest::qemu(boot::qemu(
+        program, machine, boot, accel, mode, image, archive,
+    )))
 }
 
-fn follow(boot: &Boot, qemu: Command, limits: Limits, mut suite: Suite<'_>) -> Result<Report> {
+fn follow(boot: &Boot, guest: Guest, limits: Limits, mut suite: Suite<'_>) -> Result<Report> {
     println!("booting: {}", boot.title);
     let start = Instant::now();
     let mut shown = 0;
-    let how = session::follow(qemu, Vec::new(), limits, |event| {
+    let how = session::follow(guest, Vec::new(), limits, |event| {
         let next = match event {
             Event::Console(line) => {
                 if let Some(meaning) = suite.console(line.clone()) {

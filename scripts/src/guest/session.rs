@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use command_fds::{CommandFdExt, FdMapping};
 
-use super::boot;
+use super::boot::Guest;
 
 /// The first file descriptor of QEMU that is a port.
 const FIRST_FD: i32 = 10;
@@ -80,41 +80,52 @@ impl Drop for Machine {
 
 /// Runs `qemu` to its end and calls `seen` for each event.
 pub fn follow(
-    mut qemu: Command,
+    guest: Guest,
     raw: Vec<RawPort>,
     limits: Limits,
     mut seen: impl FnMut(Event) -> Next,
 ) -> Result<End> {
+    let Guest {
+        mut command,
+        port,
+        stderr_is_console,
+    } = guest;
     let mut ports = BTreeMap::new();
     let mut theirs: Vec<FdMapping> = Vec::new();
     for name in std::iter::once("results").chain(raw.iter().map(|port| port.name)) {
         let (our_end, their_end) = UnixStream::pair().context("cannot make a socket pair")?;
         let child_fd = FIRST_FD + theirs.len() as i32;
-        boot::port(&mut qemu, name, child_fd);
+        port(&mut command, theirs.len(), name, child_fd);
         ports.insert(name, our_end);
         theirs.push(FdMapping {
             parent_fd: OwnedFd::from(their_end),
             child_fd,
         });
     }
-    qemu.fd_mappings(theirs)
+    command
+        .fd_mappings(theirs)
         .expect("every descriptor has its own number");
-    qemu.stdin(Stdio::null())
+    command
+        .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let shown = crate::command::show(&qemu);
-    let child = qemu
+    let shown = crate::command::show(&command);
+    let child = command
         .spawn()
         .with_context(|| format!("cannot start `{shown}`"))?;
     let mut machine = Machine(child);
-    drop(qemu); // and with it our copies of the guest's ends
+    drop(command); // and with it our copies of the guest's ends
 
     let (sender, events) = mpsc::channel();
     let stdout = machine.0.stdout.take().expect("it is piped");
     let stderr = machine.0.stderr.take().expect("it is piped");
     let results = ports.remove("results").expect("it was made above");
     lines(stdout, sender.clone(), Event::Console);
-    lines(stderr, sender.clone(), Event::Qemu);
+    let complaint = match stderr_is_console {
+        true => Event::Console,
+        false => Event::Qemu,
+    };
+    lines(stderr, sender.clone(), complaint);
     lines(results, sender, Event::Report);
     let copies: Vec<JoinHandle<()>> = raw
         .into_iter()
@@ -191,7 +202,7 @@ mod tests {
         let mut all = Vec::new();
         let mut sh = command("bash");
         sh.args(["-c", script]);
-        let end = follow(sh, Vec::new(), limits, |event| {
+        let end = follow(Guest::qemu(sh), Vec::new(), limits, |event| {
             all.push(match event {
                 Event::Console(line) => format!("console {line}"),
                 Event::Report(line) => format!("report {line}"),
@@ -245,7 +256,7 @@ mod tests {
         }];
         let mut sh = command("bash");
         sh.args(["-c", "printf 'a\\0b\\r' >&11"]);
-        let end = follow(sh, raw, limits(LONG, LONG), |_| Next::Go).unwrap();
+        let end = follow(Guest::qemu(sh), raw, limits(LONG, LONG), |_| Next::Go).unwrap();
         let mut bytes = Vec::new();
         { read }.read_to_end(&mut bytes).unwrap();
         assert_eq!(end, End::Off);

@@ -8,7 +8,7 @@ use regex::Regex;
 use super::list_table;
 
 const MODES: [&str; 6] = ["level", "edge", "once", "dispatch", "checked", "exclusive"];
-const SOURCES: [&str; 3] = ["user", "timer", "poll"];
+const SOURCES: [&str; 4] = ["user", "timer", "poll", "socket"];
 
 /// The tests, in the order in which a variant says what they expect, and what the columns are
 /// called.

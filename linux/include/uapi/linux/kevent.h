@@ -65,6 +65,16 @@
 #define KEVENT_TIMER_BOOTTIME		0x200000
 #define KEVENT_TIMER_TAI		0x300000
 
+/* KEVENT_SOCKET: its bits. ERROR and HUP are reported without being asked for. */
+#define KEVENT_SOCKET_RECV		0x1
+#define KEVENT_SOCKET_ACCEPT		0x2
+#define KEVENT_SOCKET_SEND		0x4
+#define KEVENT_SOCKET_URGENT		0x8
+#define KEVENT_SOCKET_EOF		0x10	/* the peer sends nothing more */
+#define KEVENT_SOCKET_ERROR		0x20	/* its errno is in ukevent.error */
+#define KEVENT_SOCKET_HUP		0x40	/* nothing goes either way */
+#define KEVENT_SOCKET_MASK		0x7f
+
 /* Return flags that carry a result. */
 #define KEVENT_RET_BROKEN		0x1	/* the record was refused, the source failed */
 #define KEVENT_RET_DONE			0x2	/* the request took effect, the event is complete */

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * kevent: what a socket is ready for.
+ *
+ * Protocols tell this by inline functions, and by fields of structures that
+ * Rust has no bindings for. All is read without a lock, in any context, as
+ * the poll methods of TCP, UDP and UNIX sockets do; what they say is what is
+ * said here, in the bits of KEVENT_SOCKET.
+ *
+ * The socket is open: whoever asks has the file, or is a wait-queue entry,
+ * which the last close takes off before it releases the socket.
+ */
+#include <linux/kevent.h>
+#include <linux/net.h>
+#include <linux/poll.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
+#include <net/af_unix.h>
+#include <net/inet_connection_sock.h>
+#include <net/sock.h>
+#include <net/tcp.h>
+
+#define KEYS_IN		(EPOLLIN | EPOLLRDNORM)
+#define KEYS_OUT	(EPOLLOUT | EPOLLWRNORM)
+/* What says only that something came, or that there is room. */
+#define KEYS_FLOW	(KEYS_IN | EPOLLRDBAND | EPOLLPRI | KEYS_OUT | EPOLLWRBAND)
+
+struct socket *kevent_socket_of(struct file *file)
+{
+	struct socket *sock = sock_from_file(file);
+
+	return sock && sock->sk ? sock : NULL;
+}
+
+static bool kevent_is_listener(const struct sock *sk)
+{
+	return smp_load_acquire(&sk->sk_state) == TCP_LISTEN;
+}
+
+static bool kevent_is_urgent(const struct sock *sk)
+{
+	if (sk_is_tcp(sk))
+		return READ_ONCE(tcp_sk(sk)->urg_data) & TCP_URG_VALID;
+#if IS_ENABLED(CONFIG_AF_UNIX_OOB)
+	if (sk_is_stream_unix(sk))
+		return READ_ONCE(unix_sk(sk)->oob_skb);
+#endif
+	return false;
+}
+
+static bool kevent_tcp_readable(struct sock *sk)
+{
+	const struct tcp_sock *tp = tcp_sk(sk);
+	int target = sock_rcvlowat(sk, 0, INT_MAX);
+
+	/* The urgent byte is counted, but not read with the others. */
+	if (unlikely(READ_ONCE(tp->urg_data)) &&
+	    READ_ONCE(tp->urg_seq) == READ_ONCE(tp->copied_seq) &&
+	    !sock_flag(sk, SOCK_URGINLINE))
+		target++;
+	return tcp_epollin_ready(sk, target) || sk_is_readable(sk);
+}
+
+static u32 kevent_tcp_state(struct sock *sk, int state, u8 shutdown)
+{
+	u32 mask = 0;
+
+	if (state == TCP_LISTEN)
+		return inet_csk_listen_poll(sk) ? KEVENT_SOCKET_ACCEPT : 0;
+	if (state == TCP_CLOSE)
+		mask |= KEVENT_SOCKET_HUP;
+	if (state == TCP_SYN_SENT ||
+	    (state == TCP_SYN_RECV && !rcu_access_pointer(tcp_sk(sk)->fastopen_rsk)))
+		return mask;
+	if (kevent_tcp_readable(sk))
+		mask |= KEVENT_SOCKET_RECV;
+	if (shutdown & SEND_SHUTDOWN || sk_stream_is_writeable(sk))
+		mask |= KEVENT_SOCKET_SEND;
+	return mask;
+}
+
+static u32 kevent_unix_state(struct sock *sk, int state)
+{
+	u32 mask = 0;
+
+	if (state == TCP_LISTEN)
+		return skb_queue_empty_lockless(&sk->sk_receive_queue) ?
+			0 : KEVENT_SOCKET_ACCEPT;
+	if (state == TCP_CLOSE && sk->sk_type != SOCK_DGRAM)
+		mask |= KEVENT_SOCKET_HUP;
+	if (!skb_queue_empty_lockless(&sk->sk_receive_queue) || sk_is_readable(sk))
+		mask |= KEVENT_SOCKET_RECV;
+	if (refcount_read(&sk->sk_wmem_alloc) << 2 <= READ_ONCE(sk->sk_sndbuf))
+		mask |= KEVENT_SOCKET_SEND;
+	return mask;
+}
+
+static u32 kevent_udp_state(struct sock *sk)
+{
+	u32 mask = 0;
+
+	if (!skb_queue_empty_lockless(&sk->sk_receive_queue) ||
+	    !skb_queue_empty_lockless(&udp_sk(sk)->reader_queue) ||
+	    sk_is_readable(sk))
+		mask |= KEVENT_SOCKET_RECV;
+	if (sock_writeable(sk))
+		mask |= KEVENT_SOCKET_SEND;
+	return mask;
+}
+
+/* All that is true; false: it takes the poll method to know. */
+static bool kevent_socket_state(struct sock *sk, struct kevent_socket *s)
+{
+	u8 shutdown = READ_ONCE(sk->sk_shutdown);
+	int state = smp_load_acquire(&sk->sk_state);
+
+	if (sk_is_tcp(sk))
+		s->mask = kevent_tcp_state(sk, state, shutdown);
+	else if (sk_is_unix(sk))
+		s->mask = kevent_unix_state(sk, state);
+	else if (sk_is_udp(sk))
+		s->mask = kevent_udp_state(sk);
+	else
+		return false;
+
+	if (shutdown & RCV_SHUTDOWN && state != TCP_LISTEN)
+		s->mask |= KEVENT_SOCKET_RECV | KEVENT_SOCKET_EOF;
+	if (shutdown == SHUTDOWN_MASK)
+		s->mask |= KEVENT_SOCKET_HUP;
+	if (kevent_is_urgent(sk))
+		s->mask |= KEVENT_SOCKET_URGENT;
+	/* Pairs with smp_wmb() in tcp_done_with_error(). */
+	smp_rmb();
+	if (READ_ONCE(sk->sk_err) ||
+	    !skb_queue_empty_lockless(&sk->sk_error_queue))
+		s->mask |= KEVENT_SOCKET_ERROR;
+	return true;
+}
+
+static u64 kevent_received(const struct sock *sk)
+{
+	int bytes;
+
+	if (sk_is_stream_unix(sk)) {
+		bytes = READ_ONCE(unix_sk(sk)->inq_len);
+	} else if (sk_is_tcp(sk) && !READ_ONCE(sk->sk_prot)->sock_is_readable) {
+		const struct tcp_sock *tp = tcp_sk(sk);
+
+		bytes = READ_ONCE(tp->rcv_nxt) - READ_ONCE(tp->copied_seq);
+		/* The end has a number too. */
+		if (bytes > 0 && sock_flag(sk, SOCK_DONE))
+			bytes--;
+	} else {
+		return 0;
+	}
+	return max(bytes, 0);
+}
+
+static u64 kevent_room(const struct sock *sk)
+{
+	int used = sk_is_tcp(sk) ? READ_ONCE(sk->sk_wmem_queued) :
+				   refcount_read(&sk->sk_wmem_alloc) - 1;
+
+	if (!sk_is_inet(sk) && !sk_is_unix(sk))
+		return 0;
+	return max(READ_ONCE(sk->sk_sndbuf) - used, 0);
+}
+
+/**
+ * kevent_socket_datum - what comes with an event
+ * @sock: an open socket
+ * @mask: what fired
+ *
+ * Return: connections that wait, else bytes that can be read, else bytes of
+ * room to send, the first of them that @mask has; 0 if nobody knows.
+ */
+u64 kevent_socket_datum(struct socket *sock, u32 mask)
+{
+	const struct sock *sk = sock->sk;
+
+	if (mask & KEVENT_SOCKET_ACCEPT)
+		return sk_is_unix(sk) ? skb_queue_len_lockless(&sk->sk_receive_queue) :
+					READ_ONCE(sk->sk_ack_backlog);
+	if (mask & KEVENT_SOCKET_RECV)
+		return kevent_received(sk);
+	if (mask & KEVENT_SOCKET_SEND)
+		return kevent_room(sk);
+	return 0;
+}
+
+static void kevent_socket_fill(struct socket *sock, struct kevent_socket *s)
+{
+	s->data = kevent_socket_datum(sock, s->mask);
+	if (s->mask & KEVENT_SOCKET_ERROR)
+		s->error = abs(READ_ONCE(sock->sk->sk_err));
+}
+
+/**
+ * kevent_socket_found - what is true, according to the poll method
+ * @sock: an open socket
+ * @ready: what its poll method returned
+ * @s: what that means
+ */
+void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s)
+{
+	__poll_t key = (__force __poll_t)ready;
+
+	if (kevent_is_listener(sock->sk)) {
+		if (key & EPOLLIN)
+			s->mask |= KEVENT_SOCKET_ACCEPT;
+	} else {
+		if (key & EPOLLIN)
+			s->mask |= KEVENT_SOCKET_RECV;
+		if (key & EPOLLOUT)
+			s->mask |= KEVENT_SOCKET_SEND;
+	}
+	if (key & EPOLLPRI)
+		s->mask |= KEVENT_SOCKET_URGENT;
+	if (key & EPOLLRDHUP)
+		s->mask |= KEVENT_SOCKET_EOF;
+	if (key & EPOLLHUP)
+		s->mask |= KEVENT_SOCKET_HUP;
+	if (key & EPOLLERR)
+		s->mask |= KEVENT_SOCKET_ERROR;
+	kevent_socket_fill(sock, s);
+}
+
+/* Something came, or there is room. */
+static void kevent_socket_flow(struct sock *sk, __poll_t key, struct kevent_socket *s)
+{
+	if (kevent_is_listener(sk)) {
+		if (key & KEYS_IN)
+			s->mask |= KEVENT_SOCKET_ACCEPT;
+		return;
+	}
+	if (key & KEYS_OUT)
+		s->mask |= KEVENT_SOCKET_SEND;
+	if (!(key & KEYS_IN))
+		return;
+	if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+		s->mask |= KEVENT_SOCKET_RECV | KEVENT_SOCKET_EOF;
+	/* TCP wakes readers for an urgent byte too. */
+	else if (!sk_is_tcp(sk) || kevent_tcp_readable(sk))
+		s->mask |= KEVENT_SOCKET_RECV;
+	if (kevent_is_urgent(sk))
+		s->mask |= KEVENT_SOCKET_URGENT;
+}
+
+/**
+ * kevent_socket_woken - what a wake-up says
+ * @sock: an open socket
+ * @events: the key of the wake-up, 0 if it has none
+ * @s: what that means
+ *
+ * Return: false if @s is not all that may be true.
+ */
+bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *s)
+{
+	__poll_t key = (__force __poll_t)events;
+	struct sock *sk = sock->sk;
+
+	if (key & KEYS_FLOW && !(key & ~KEYS_FLOW)) {
+		kevent_socket_flow(sk, key, s);
+	} else if (!kevent_socket_state(sk, s)) {
+		if (!key)
+			return false;
+		kevent_socket_found(sock, events, s);
+		return true;
+	}
+	kevent_socket_fill(sock, s);
+	return true;
+}

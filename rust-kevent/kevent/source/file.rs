@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ties to files, for the sources that watch them.
+//!
+//! A [`Kind`] says what a wake-up and the poll method of a file mean in the bits of its source. The poll
+//! method is called when a request begins or changes, and when a level is looked at again; it may
+//! sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
+//!
+//! # Closing
+//!
+//! Nothing here holds the file. Its last close ends the registration:
+//!
+//! ```text
+//!   REMOVE, close of the queue           last close of the file
+//!   lock control                         take the watch off the file's list
+//!   end(): entries off the wait queues   closed(): lock control
+//!          watch off the list            live: end(), take the registration out
+//!   unlock control                       unlock control, drop the watch
+//! ```
+//!
+//! Who comes second to `control` finds that the tie is no longer live. The file stays whole until
+//! `closed()` returns, so no wait queue goes before its entry; and the watch stays until then,
+//! because the list owns a reference to it.
+
+use super::{
+    Target,
+    Tie, //
+};
+use crate::{
+    fs::{
+        poll::PollWatch,
+        watch::{
+            CloseFn,
+            FileWatch, //
+        },
+        LocalFile, //
+    },
+    kevent::{
+        array::accounted,
+        event::{
+            Event,
+            Fired,
+            REQ_EXCLUSIVE,
+            REQ_LAST_CHECK,
+            REQ_ONESHOT,
+            RET_BROKEN,
+            RET_DONE, //
+        },
+        file::OPERATIONS,
+        queue::Queue, //
+    },
+    prelude::*,
+    sync::{
+        aref::ARef,
+        new_spinlock,
+        wait::{
+            WakeFn,
+            POLLFREE, //
+        },
+        Arc,
+        SpinLock, //
+    }, //
+};
+
+mod exclusive;
+mod nesting;
+
+use exclusive::Member;
+use nesting::Nested;
+
+/// What is different between types of files.
+pub(super) trait Kind: Copy + Unpin + Send + Sync + 'static {
+    /// Bits that are reported without being asked for.
+    const ALWAYS: u32;
+
+    /// Of these, that nothing more will come.
+    const HUNG_UP: u32;
+
+    /// What the poll method is asked for, if nobody knows better.
+    const POLLED: u32;
+
+    /// Checks whether `file` can be watched, and keeps what wake-ups need of it.
+    ///
+    /// # Safety
+    ///
+    /// The result must not be used after the file is released.
+    unsafe fn new(file: &LocalFile) -> Result<Self>;
+
+    /// The poll bits that `mask` stands for.
+    fn poll_bits(mask: u32) -> u32;
+
+    /// What a wake-up with `key` says. The lock of the wait queue is held, in any context.
+    fn woken(&self, key: u32) -> Fired;
+
+    /// What is true if the poll method says `ready`.
+    fn found(&self, ready: u32) -> Fired;
+
+    /// The datum that belongs to `mask` now.
+    fn measure(&self, _mask: u32) -> u64 {
+        0
+    }
+}
+
+/// Prepares what all ties share.
+///
+/// # Safety
+///
+/// Called once, before there is a queue.
+pub(super) unsafe fn init() {
+    // SAFETY: By the contract of this function.
+    unsafe { exclusive::init() };
+    // SAFETY: As above.
+    unsafe { nesting::init() };
+}
+
+/// A tie of a registration to the file that its request names.
+pub(super) fn tie<K: Kind>(target: Target) -> Result<Option<Arc<dyn Tie>>> {
+    let tie = try_pin_init!(FileTie::<K> {
+        target,
+        parts <- new_spinlock!(Parts::default()),
+    }? Error);
+    Ok(Some(Arc::pin_init(FileWatch::new(tie), accounted())?))
+}
+
+/// Checks what holds for all types of files.
+pub(super) fn check(request: &Event, bits: u32) -> Result {
+    // The only event of a ONESHOT must not be found stale, and cannot be passed on.
+    let once = request.flags & REQ_ONESHOT != 0;
+    if request.param != [0; 2]
+        || request.mask & !bits != 0
+        || once && request.flags & (REQ_LAST_CHECK | REQ_EXCLUSIVE) != 0
+    {
+        return Err(EINVAL);
+    }
+    Ok(())
+}
+
+fn lookup(request: &Event) -> Result<ARef<LocalFile>> {
+    let fd = u32::try_from(request.id).map_err(|_| EBADF)?;
+    Ok(LocalFile::fget(fd)?)
+}
+
+/// What ties a registration to a file. What changes is changed with the queue's `control` held.
+#[pin_data]
+struct FileTie<K: Kind> {
+    target: Target,
+    #[pin]
+    parts: SpinLock<Parts<K>>,
+}
+
+type Entries<K> = Option<Pin<KBox<PollWatch<Told<K>>>>>;
+
+struct Parts<K: Kind> {
+    /// What is known of the file while its list has this tie.
+    kind: Option<K>,
+    entries: Entries<K>,
+    member: Option<Arc<Member>>,
+    /// The member that this was, for what it has not taken.
+    left: Option<Arc<Member>>,
+    /// What was true when the entries came on the queues.
+    ready: Option<u32>,
+    /// If the file is a queue.
+    nested: Option<Nested>,
+}
+
+impl<K: Kind> Default for Parts<K> {
+    fn default() -> Self {
+        Parts {
+            kind: None,
+            entries: None,
+            member: None,
+            left: None,
+            ready: None,
+            nested: None,
+        }
+    }
+}
+
+impl<K: Kind> FileWatch<FileTie<K>> {
+    /// Puts entries on the wait queues of the file, in place of those that are there. Returns what its
+    /// poll method says now.
+    fn enter(&self, file: &LocalFile, kind: K, request: &Event) -> Result<u32> {
+        let exclusive = request.flags & REQ_EXCLUSIVE != 0;
+        let member = exclusive
+            .then(|| Member::new(file, self.target.clone()))
+            .transpose()?;
+        let told = Told {
+            kind,
+            target: self.target.clone(),
+            later: self.parts.lock().nested.is_some(),
+            member: member.clone(),
+        };
+        let mask = K::poll_bits(request.mask | K::ALWAYS);
+        // SAFETY: `closed()` drops it if nobody does before.
+        let watch = unsafe { PollWatch::new(file, mask, exclusive, told, accounted()) };
+        match watch {
+            Ok((entries, ready)) => {
+                self.replace(Some(entries), member);
+                Ok(ready)
+            }
+            Err(error) => {
+                if let Some(member) = member {
+                    member.leave();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins to watch `file`.
+    fn begin(self: Arc<Self>, file: &LocalFile, request: &Event) -> Result {
+        // SAFETY: The list of the file, on which this comes next, ends its use.
+        let kind = unsafe { K::new(file) }?;
+        if let Some(inner) = OPERATIONS.data(file) {
+            let outer = self.target.queue.number;
+            let nested = Nested::new(outer, inner.number, request.id)?;
+            self.parts.lock().nested = Some(nested);
+        }
+        // SAFETY: It is on no list, and `control` is held.
+        unsafe { FileWatch::add(self.clone(), file) }?;
+        self.parts.lock().kind = Some(kind);
+        let ready = self.enter(file, kind, request)?;
+        self.parts.lock().ready = Some(ready);
+        Ok(())
+    }
+
+    /// Replaces the entries. No wake-up of the old ones is under way afterwards. Returns the member
+    /// that this was.
+    fn replace(
+        &self,
+        mut entries: Entries<K>,
+        mut member: Option<Arc<Member>>,
+    ) -> Option<Arc<Member>> {
+        {
+            let mut parts = self.parts.lock();
+            core::mem::swap(&mut parts.entries, &mut entries);
+            core::mem::swap(&mut parts.member, &mut member);
+        }
+        drop(entries);
+        if let Some(member) = &member {
+            member.leave();
+        }
+        member
+    }
+}
+
+impl<K: Kind> Tie for FileWatch<FileTie<K>> {
+    fn prepare(self: Arc<Self>, request: &Event) -> Result {
+        let file = lookup(request)?;
+        let exclusive = request.flags & REQ_EXCLUSIVE != 0;
+        let (kind, member) = {
+            let parts = self.parts.lock();
+            (parts.kind, parts.member.is_some())
+        };
+        match kind {
+            Some(_) if !self.watches(&file) => Err(ENOENT),
+            Some(_) if member == exclusive => Ok(()),
+            Some(kind) => self.enter(&file, kind, request).map(|_| ()),
+            None => self.begin(&file, request),
+        }
+    }
+
+    fn start(&self, _request: &Event) -> Option<Fired> {
+        let (kind, first) = {
+            let mut parts = self.parts.lock();
+            (parts.kind, parts.ready.take())
+        };
+        match first {
+            Some(ready) => found(kind?, ready),
+            None => self.look(true),
+        }
+    }
+
+    fn end(&self) {
+        let member = self.replace(None, None);
+        let (kind, nested) = {
+            let mut parts = self.parts.lock();
+            (parts.kind.take(), parts.nested.take())
+        };
+        // SAFETY: `control` is held.
+        if kind.is_some() && unsafe { self.del() } {
+            // The file lives on, and others may want what this one has not taken.
+            self.parts.lock().left = member;
+        }
+        drop(nested);
+    }
+
+    fn look(&self, _finished: bool) -> Option<Fired> {
+        let file = self.file()?;
+        let kind = self.parts.lock().kind?;
+        found(kind, file.poll(K::POLLED))
+    }
+
+    fn measure(&self, mask: u32) -> Option<u64> {
+        // It keeps what `kind` knows of.
+        let _file = self.file()?;
+        let kind = self.parts.lock().kind?;
+        Some(kind.measure(mask))
+    }
+
+    fn is_of(&self, request: &Event) -> Result<bool> {
+        Ok(self.watches(&*lookup(request)?))
+    }
+
+    fn pass_on(&self, untaken: &Fired) {
+        let member = {
+            let parts = self.parts.lock();
+            parts.member.clone().or_else(|| parts.left.clone())
+        };
+        if let Some(member) = member {
+            member.tell(untaken, K::ALWAYS);
+        }
+    }
+
+    fn always(&self) -> u32 {
+        K::ALWAYS
+    }
+}
+
+impl<K: Kind> CloseFn for FileTie<K> {
+    fn closed(watch: Arc<FileWatch<Self>>) {
+        let Target { queue, handle } = watch.target.clone();
+        let mut control = queue.control.lock();
+        if watch.parts.lock().kind.is_some() {
+            control.forget(&queue, handle);
+        }
+        drop(control);
+        // Before the queue, to which it has a reference.
+        drop(watch);
+    }
+}
+
+fn found<K: Kind>(kind: K, ready: u32) -> Option<Fired> {
+    Some(kind.found(ready)).filter(|fired| fired.mask != 0)
+}
+
+/// Who is told of wake-ups.
+#[derive(Clone)]
+struct Told<K: Kind> {
+    kind: K,
+    target: Target,
+    /// The file is a queue: its wake-ups must not reach who watches this one.
+    later: bool,
+    member: Option<Arc<Member>>,
+}
+
+impl<K: Kind> WakeFn for Told<K> {
+    fn wake(&self, key: u32) -> bool {
+        let fired = if key & POLLFREE != 0 {
+            Fired {
+                mask: K::HUNG_UP,
+                result: RET_DONE | RET_BROKEN,
+                ..Fired::default()
+            }
+        } else {
+            self.kind.woken(key)
+        };
+        match &self.member {
+            Some(member) if fired.result & RET_BROKEN == 0 => member.tell(&fired, K::ALWAYS),
+            _ => {
+                let Target { queue, handle } = &self.target;
+                Queue::report(queue, *handle, &fired, K::ALWAYS, self.later).is_some()
+            }
+        }
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sockets.
+//!
+//! C header: [`include/linux/kevent.h`](srctree/include/linux/kevent.h)
+//!
+//! What is asked for and reported are not the bits of poll but RECV, SEND, ACCEPT and so on: a listener
+//! accepts, everything else receives. A wake-up is answered from its key and by reads of the socket
+//! that take no lock:
+//!
+//! | key of the wake-up         | TCP, UDP, UNIX                             | other sockets           |
+//! |----------------------------|--------------------------------------------|-------------------------|
+//! | readable, writable         | the bits of the key; urgent data, end of file and what TCP can read by the socket's state | the bits of the key |
+//! | an error                   | all by the socket's state, with its errno  | the bits of the key, and the errno |
+//! | none: the state is another | all by the socket's state                  | what is wanted, with RECHECK |
+//!
+//! The datum is read at the same moment. `fs/kevent_socket.c` has the reads.
+//!
+//! # Room to send
+//!
+//! TCP wakes a writer only if a mark at the socket says that somebody found no room. A send that
+//! fails sets it, and so does the poll method, which is called when a request begins or changes, and
+//! when a level is looked at again.
+
+use super::{
+    file::{
+        self,
+        Kind, //
+    },
+    Source,
+    Target,
+    Tie, //
+};
+use crate::{
+    bindings,
+    fs::LocalFile,
+    kevent::{
+        event::{
+            Event,
+            Fired,
+            REQ_EXCLUSIVE,
+            RET_DONE,
+            RET_RECHECK, //
+        },
+        registration::Nature, //
+    },
+    prelude::*,
+    sync::Arc, //
+};
+use core::ptr::NonNull;
+
+/// The source of sockets.
+pub(crate) struct Socket;
+
+impl Source for Socket {
+    fn flags(&self) -> u32 {
+        REQ_EXCLUSIVE
+    }
+
+    fn check(&self, request: &Event) -> Result {
+        file::check(request, bindings::KEVENT_SOCKET_MASK)
+    }
+
+    fn nature(&self) -> Nature {
+        Nature::State
+    }
+
+    fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>> {
+        file::tie::<Open>(target)
+    }
+}
+
+/// A socket that is open.
+#[derive(Clone, Copy)]
+struct Open(NonNull<bindings::socket>);
+
+// SAFETY: It is read only, by functions that any context may call.
+unsafe impl Send for Open {}
+// SAFETY: As above.
+unsafe impl Sync for Open {}
+
+impl Open {
+    fn fired(sure: bool, state: bindings::kevent_socket) -> Fired {
+        Fired {
+            mask: state.mask,
+            result: if sure {
+                RET_DONE
+            } else {
+                RET_DONE | RET_RECHECK
+            },
+            data: state.data,
+            error: state.error,
+        }
+    }
+}
+
+impl Kind for Open {
+    const ALWAYS: u32 = bindings::KEVENT_SOCKET_ERROR | bindings::KEVENT_SOCKET_HUP;
+    const HUNG_UP: u32 = bindings::KEVENT_SOCKET_HUP;
+    const POLLED: u32 = bindings::POLLIN
+        | bindings::POLLPRI
+        | bindings::POLLOUT
+        | bindings::POLLERR
+        | bindings::POLLHUP
+        | bindings::POLLRDHUP;
+
+    unsafe fn new(file: &LocalFile) -> Result<Self> {
+        // SAFETY: The file is valid.
+        let socket = unsafe { bindings::kevent_socket_of(file.as_ptr()) };
+        NonNull::new(socket).map(Open).ok_or(ENOTSOCK)
+    }
+
+    fn poll_bits(mask: u32) -> u32 {
+        match mask & bindings::KEVENT_SOCKET_SEND {
+            0 => Self::POLLED & !bindings::POLLOUT,
+            _ => Self::POLLED,
+        }
+    }
+
+    fn woken(&self, key: u32) -> Fired {
+        let mut state = bindings::kevent_socket::default();
+        // SAFETY: By the contract of `new()`, the socket is open.
+        let sure = unsafe { bindings::kevent_socket_woken(self.0.as_ptr(), key, &raw mut state) };
+        Self::fired(sure, state)
+    }
+
+    fn found(&self, ready: u32) -> Fired {
+        let mut state = bindings::kevent_socket::default();
+        // SAFETY: As above.
+        unsafe { bindings::kevent_socket_found(self.0.as_ptr(), ready, &raw mut state) };
+        Self::fired(true, state)
+    }
+
+    fn measure(&self, mask: u32) -> u64 {
+        // SAFETY: As above.
+        unsafe { bindings::kevent_socket_datum(self.0.as_ptr(), mask) }
+    }
+}
