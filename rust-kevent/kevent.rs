@@ -40,7 +40,7 @@
 //!   [`Tie`](source::Tie) to what is watched.
 //! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
 //!   circle is opened by `Queue::release()`, which ends all ties and empties the table.
-//! * Nothing owns what is watched. The last close of a file ends its tie; see `source::poll`.
+//! * Nothing owns what is watched. The last close of a file ends its tie; see `source::file`.
 //!
 //! # Locks
 //!
@@ -96,7 +96,7 @@
 //! * *Free and pending*: see `state`. No call that sleeps does so while something is pending.
 //! * *Poll and fire*: a poller registers, then looks under `inner`; who fires looks for pollers under it.
 //! * *Close of a file and of the queue, or REMOVE*: both under `control`; who comes second finds a
-//!   tie that has ended. See `source::poll`.
+//!   tie that has ended. See `source::file`.
 //! * *Woken and killed*: who leaves with a signal pending, or without having seen an event, passes its
 //!   wake-up on.
 

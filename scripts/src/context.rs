@@ -43,6 +43,18 @@ impl Context {
         })
     }
 
+    /// The same for another architecture. Only one of them may hold the lock.
+    pub fn with(&self, arch: Arch) -> Context {
+        Context {
+            arch,
+            repo: self.repo.clone(),
+            cache: self.cache.clone(),
+            linux: self.linux.clone(),
+            tools: RefCell::default(),
+            lock: RefCell::default(),
+        }
+    }
+
     /// The tools as they are on this machine, searched once. What lacks is `None` there;
     /// [`crate::setup::ensure`] installs it.
     pub fn tools(&self) -> Rc<Tools> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use comfy_table::{Table, presets};
 
+use crate::arch::Arch;
 use crate::context::Context;
 use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
@@ -17,8 +18,9 @@ use crate::{abi, build, run, series, setup, tree};
 /// Runs every test of the project.
 ///
 /// These are the tests on this machine, the model of the ring under loom, the binary interface,
-/// the series, and the selftests in QEMU. A step that fails does not keep the others from
-/// running. Ends with the time of each step against what two processors need, and the counts.
+/// the series, and the selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64.
+/// With --arch, they run on that architecture alone. A step that fails does not keep the others
+/// from running. Ends with the time of each step against what two processors need, and the counts.
 #[derive(clap::Args)]
 pub struct Args {
     /// Multiplies the time limits in the guest, for a slow machine
@@ -37,6 +39,8 @@ struct Step {
     budget: Duration,
     /// A step that must have passed.
     needs: Option<&'static str>,
+    /// The architecture; without it, that of the command line.
+    arch: Option<Arch>,
     work: fn(&Context, &Args) -> Result<Tally>,
 }
 
@@ -50,12 +54,37 @@ const fn step(
         name,
         budget: Duration::from_secs(budget),
         needs,
+        arch: None,
         work,
     }
 }
 
+impl Step {
+    const fn on(mut self, arch: Arch) -> Step {
+        self.arch = Some(arch);
+        self
+    }
+}
+
+fn build_linux(ctx: &Context, _: &Args) -> Result<Tally> {
+    build::ensure(ctx, &build::Args::default()).map(|_| Tally::default())
+}
+
+fn run_selftests(ctx: &Context, args: &Args) -> Result<Tally> {
+    let kernel = run::kernel(ctx, args.accel)?;
+    let choice = Choice {
+        patience: args.patience,
+        ..Choice::default()
+    };
+    let summary = selftests::run(ctx, &kernel, &choice)?;
+    if let Some(measured) = summary.measured {
+        println!("{measured}");
+    }
+    Ok(summary.tally)
+}
+
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     step("setup", 300, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Tally::default())
     }),
@@ -71,21 +100,10 @@ const STEPS: [Step; 9] = [
     step("series", 60, Some("setup"), |ctx, _| {
         series::check(ctx).map(|()| one_passed())
     }),
-    step("build", 600, Some("tree"), |ctx, _| {
-        build::ensure(ctx, &build::Args::default()).map(|_| Tally::default())
-    }),
-    step("run", 600, Some("build"), |ctx, args| {
-        let kernel = run::kernel(ctx, args.accel)?;
-        let choice = Choice {
-            patience: args.patience,
-            ..Choice::default()
-        };
-        let summary = selftests::run(ctx, &kernel, &choice)?;
-        if let Some(measured) = summary.measured {
-            println!("{measured}");
-        }
-        Ok(summary.tally)
-    }),
+    step("build", 600, Some("tree"), build_linux),
+    step("run", 600, Some("build"), run_selftests),
+    step("build arm64", 600, Some("tree"), build_linux).on(Arch::Arm64),
+    step("run arm64", 480, Some("build arm64"), run_selftests).on(Arch::Arm64),
 ];
 
 fn one_passed() -> Tally {
@@ -104,7 +122,12 @@ struct Done {
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
-    let done = steps(&STEPS, ctx, &args);
+    // Whoever names an architecture means that one.
+    let all = STEPS.iter();
+    let all: Vec<&Step> = all
+        .filter(|step| step.arch.is_none() || ctx.arch == Arch::X86_64)
+        .collect();
+    let done = steps(&all, ctx, &args);
     println!("\n{}", table(&done));
     let mut tally = Tally::default();
     done.iter().for_each(|step| tally += step.tally);
@@ -116,7 +139,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     }
 }
 
-fn steps(steps: &[Step], ctx: &Context, args: &Args) -> Vec<Done> {
+fn steps(steps: &[&Step], ctx: &Context, args: &Args) -> Vec<Done> {
     let mut done: Vec<Done> = Vec::new();
     for step in steps {
         println!("\n== {}", step.name);
@@ -124,7 +147,10 @@ fn steps(steps: &[Step], ctx: &Context, args: &Args) -> Vec<Done> {
         let lacks = step.needs.filter(|needs| failed(&done, needs));
         let result = match lacks {
             Some(needs) => missing(needs),
-            None => (step.work)(ctx, args),
+            None => match step.arch {
+                Some(arch) => (step.work)(&ctx.with(arch), args),
+                None => (step.work)(ctx, args),
+            },
         };
         let tally = result.unwrap_or_else(|error| {
             println!("FAIL {}: {error:#}", step.name);
@@ -175,7 +201,6 @@ fn table(done: &[Done]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::Arch;
 
     fn play(all: &[Step]) -> Vec<(usize, usize)> {
         let ctx = Context::new(Arch::X86_64, None).unwrap();
@@ -183,7 +208,8 @@ mod tests {
             patience: 1,
             accel: Accel::Tcg,
         };
-        let done = steps(all, &ctx, &args);
+        let all: Vec<&Step> = all.iter().collect();
+        let done = steps(&all, &ctx, &args);
         done.iter()
             .map(|step| (step.tally.passed, step.tally.failed))
             .collect()
