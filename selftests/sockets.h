@@ -77,11 +77,6 @@ static inline bool has_connections(const struct kind *k)
 	return k->type != SOCK_DGRAM;
 }
 
-static inline bool is_tcp(const struct kind *k)
-{
-	return (k->family == AF_INET || k->family == AF_INET6) && k->type == SOCK_STREAM;
-}
-
 /* A fresh address of this machine. */
 static inline socklen_t local_address(const struct kind *k, union address *a)
 {

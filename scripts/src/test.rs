@@ -66,6 +66,10 @@ impl Step {
     }
 }
 
+fn check_abi(ctx: &Context, _: &Args) -> Result<Tally> {
+    abi::check(ctx).map(|_| one_passed())
+}
+
 fn build_linux(ctx: &Context, _: &Args) -> Result<Tally> {
     build::ensure(ctx, &build::Args::default()).map(|_| Tally::default())
 }
@@ -84,15 +88,14 @@ fn run_selftests(ctx: &Context, args: &Args) -> Result<Tally> {
 }
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     step("setup", 300, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Tally::default())
     }),
     step("format", 10, None, |ctx, _| cargo::format(ctx)),
     step("host", 120, None, |ctx, _| cargo::host(ctx)),
-    step("abi", 10, Some("setup"), |ctx, _| {
-        abi::check(ctx).map(|_| one_passed())
-    }),
+    step("abi", 10, Some("setup"), check_abi),
+    step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
     step("tree", 120, Some("setup"), |ctx, _| {
         tree::ensure(ctx).map(|_| Tally::default())
