@@ -454,6 +454,24 @@ TEST_F(resets, reset)
 	EXPECT_EQ(ECONNRESET, error_of(&self->ev));
 }
 
+/* An error that comes while an event for data is untaken: one event, with the errno. */
+TEST_F(resets, reset_joins_data)
+{
+	struct pollfd p = { .fd = self->fd[0] };
+
+	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], RECV | END, KEVENT_REQ_ET));
+	ASSERT_TRUE(give(self->fd[1], 3));
+	EXPECT_EQ(1, poll(&(struct pollfd){ .fd = self->q.fd, .events = POLLIN }, 1, -1));
+	ASSERT_TRUE(give(self->fd[0], 1));
+	ASSERT_TRUE(reset_socket(self->fd[1]));
+	self->fd[1] = -1;
+	ASSERT_EQ(1, poll(&p, 1, -1));
+	ASSERT_TRUE(next(&self->q, &self->ev));
+	EXPECT_EQ(RECV | END | FAULT | HUP, self->ev.fired);
+	EXPECT_EQ(ECONNRESET, error_of(&self->ev));
+	EXPECT_TRUE(quiet(&self->q));
+}
+
 TEST_F(kinds, wrong_requests)
 {
 	struct ukevent request = socket_request(self->fd[0], RECV, 0);

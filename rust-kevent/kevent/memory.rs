@@ -35,6 +35,7 @@ const HEADER: usize = size_of::<bindings::kevent_ring>();
 const SLOT: usize = size_of::<Event>();
 const SLOTS: usize = offset_of!(bindings::kevent_ring, ring_slots);
 const PENDING: usize = offset_of!(bindings::kevent_ring, ring_pending);
+const ERROR: usize = offset_of!(Event, error);
 const DATA: usize = offset_of!(Event, data);
 const WORD: usize = offset_of!(Event, word);
 
@@ -172,6 +173,16 @@ impl Memory for RingMemory {
     fn data(&self, position: u64) -> &Atomic<u64> {
         // SAFETY: The datum is an aligned part of the slot.
         unsafe { self.atomic(self.slot(position), DATA) }
+    }
+
+    fn write_error(&self, position: u64, error: u32) {
+        // SAFETY: The errno is an aligned part of the slot. Whoever reads it is in user space.
+        unsafe {
+            self.slot(position)
+                .add(ERROR)
+                .cast::<u32>()
+                .write_volatile(error)
+        };
     }
 
     fn write(&self, position: u64, event: &Event) {

@@ -79,6 +79,8 @@ pub trait Memory {
     fn data(&self, position: u64) -> &Atomic<u64>;
     /// Writes the rest of an entry. The slot must be free.
     fn write(&self, position: u64, event: &Event);
+    /// Writes the errno of an entry that others may be reading.
+    fn write_error(&self, position: u64, error: u32);
     /// The published position.
     fn position(&self) -> &Atomic<u64>;
     /// 1 while events wait for room.
@@ -98,6 +100,10 @@ impl<M: Memory> Memory for Arc<M> {
 
     fn write(&self, position: u64, event: &Event) {
         (**self).write(position, event)
+    }
+
+    fn write_error(&self, position: u64, error: u32) {
+        (**self).write_error(position, error)
     }
 
     fn position(&self) -> &Atomic<u64> {
@@ -324,6 +330,11 @@ impl<M: Memory> Ring<M> {
         let position = slot.position;
         let old = Word(slot.event.word);
         let new = old.merged(fired.mask, fired.result);
+        // First, so that who takes the bit has the errno. Who has the entry already has no bit for it.
+        if fired.error != 0 && slot.event.error == 0 {
+            slot.event.error = fired.error;
+            self.memory.write_error(position, fired.error);
+        }
         // ORDERING: who takes the merged word sees what made the source fire.
         if self
             .memory

@@ -256,7 +256,8 @@ fn object(line: &str) -> Option<&str> {
     let text = line.strip_prefix("  ")?;
     let (kind, rest) = text.split_once(' ')?;
     let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    (kind.chars().all(upper) && !rest.trim().is_empty()).then_some(text.trim_end())
+    let is_kind = !kind.is_empty() && kind.chars().all(upper);
+    (is_kind && !rest.trim().is_empty()).then_some(text.trim_end())
 }
 
 /// 40 lines that tell what went wrong, without progress: from the first with one of `words` on.

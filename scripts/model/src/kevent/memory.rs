@@ -18,6 +18,8 @@ use crate::sync::{
 
 struct Slot {
     payload: Cell<Event>,
+    /// What a merge wrote; no order is asked of it.
+    error: std::sync::atomic::AtomicU32,
     data: Atomic<u64>,
     word: Atomic<u64>,
 }
@@ -41,6 +43,7 @@ impl Shared {
     pub fn new(shift: u32) -> Self {
         let slot = |_| Slot {
             payload: Cell::new(Event::default()),
+            error: Default::default(),
             data: Atomic::<u64>::new(0),
             word: Atomic::<u64>::new(0),
         };
@@ -50,6 +53,12 @@ impl Shared {
             pending: Atomic::<u32>::new(0),
             slots: (0..1u32 << shift).map(slot).collect(),
         }
+    }
+
+    /// The errno that a merge wrote into an entry.
+    pub fn error(&self, position: u64) -> u32 {
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        self.slot(position).error.load(relaxed)
     }
 
     fn slot(&self, position: u64) -> &Slot {
@@ -64,6 +73,11 @@ impl Memory for Shared {
 
     fn data(&self, position: u64) -> &Atomic<u64> {
         &self.slot(position).data
+    }
+
+    fn write_error(&self, position: u64, error: u32) {
+        let relaxed = std::sync::atomic::Ordering::Relaxed;
+        self.slot(position).error.store(error, relaxed);
     }
 
     fn write(&self, position: u64, event: &Event) {

@@ -98,6 +98,10 @@ impl Memory for Restless {
         self.inner.write(position, event)
     }
 
+    fn write_error(&self, position: u64, error: u32) {
+        self.inner.write_error(position, error)
+    }
+
     fn position(&self) -> &Atomic<u64> {
         Memory::position(&self.inner)
     }

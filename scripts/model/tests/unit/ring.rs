@@ -39,6 +39,20 @@ fn an_untaken_entry_merges_and_wakes_nobody() {
 }
 
 #[test]
+fn the_first_errno_goes_with_a_merge() {
+    let mut host = Host::new(2);
+    let a = host.add(0, 0);
+    let failed = |error| Fired { error, ..bits(2) };
+    host.state.fire(a, &bits(1));
+    host.state.fire(a, &failed(104));
+    host.state.fire(a, &failed(110));
+    assert_eq!(host.head(), 1);
+    assert_eq!(host.shared.error(0), 104);
+    let (_, event) = host.state.peek().expect("an event");
+    assert_eq!((event.word as u32, event.error), (3, 104));
+}
+
+#[test]
 fn a_taken_or_finished_entry_does_not_merge() {
     let mut host = Host::new(2);
     let a = host.add(0, 0);
