@@ -83,6 +83,12 @@ static bool fill(int fd)
 	return errno == EAGAIN;
 }
 
+/* What is under way may still make room. */
+static bool fill_for_good(int fd)
+{
+	return fill(fd) && usleep(20000) == 0 && fill(fd) && usleep(20000) == 0 && fill(fd);
+}
+
 static bool drain(int fd)
 {
 	char buf[65536];
@@ -276,7 +282,7 @@ static bool terminal(struct thing *t, bool slave)
 
 static bool pty_master(struct thing *t) { return terminal(t, false); }
 static bool pty_slave(struct thing *t) { return terminal(t, true); }
-static bool full_slave(struct thing *t) { return pty_slave(t) && fill(t->fd); }
+static bool full_slave(struct thing *t) { return pty_slave(t) && fill_for_good(t->fd); }
 
 /* The terminal of a session, under its own name. */
 static bool tty(struct thing *t)
@@ -299,7 +305,7 @@ static bool tty(struct thing *t)
 	return t->fd >= 0;
 }
 
-static bool full_tty(struct thing *t) { return tty(t) && fill(t->fd); }
+static bool full_tty(struct thing *t) { return tty(t) && fill_for_good(t->fd); }
 
 /* sockets */
 
@@ -361,9 +367,8 @@ static bool tcp(struct thing *t)
 
 static bool full_tcp(struct thing *t)
 {
-	/* The peer's window closes, then the buffer fills; what is under way may make room. */
-	return tcp(t) && fill(t->fd) && usleep(20000) == 0 && fill(t->fd) &&
-	       usleep(20000) == 0 && fill(t->fd);
+	/* The peer's window closes, then the buffer fills. */
+	return tcp(t) && fill_for_good(t->fd);
 }
 
 static bool half_closed_tcp(struct thing *t) { return tcp(t) && shutdown(t->fd, SHUT_WR) == 0; }
