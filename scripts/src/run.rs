@@ -5,6 +5,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 use glob::Pattern;
 
+use crate::arch::Arch;
 use crate::build;
 use crate::cache::write_atomic;
 use crate::context::Context;
@@ -156,6 +157,9 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
 
 /// A shell on the guest's console, which is this terminal.
 fn shell(ctx: &Context, kernel: &Kernel) -> Result<()> {
+    if ctx.arch == Arch::Arm64 {
+        bail!("a shell needs the busybox of this machine, which an arm64 guest cannot run");
+    }
     let busybox = tools::in_path("busybox").context(
         "a shell in the guest needs busybox: install the package busybox-static or busybox",
     )?;
