@@ -32,9 +32,15 @@ struct socket *kevent_socket_of(struct file *file)
 	return sock && sock->sk ? sock : NULL;
 }
 
+static int kevent_state_of(const struct sock *sk)
+{
+	/* Pairs with inet_sk_state_store(). */
+	return smp_load_acquire(&sk->sk_state);
+}
+
 static bool kevent_is_listener(const struct sock *sk)
 {
-	return smp_load_acquire(&sk->sk_state) == TCP_LISTEN;
+	return kevent_state_of(sk) == TCP_LISTEN;
 }
 
 static bool kevent_is_urgent(const struct sock *sk)
@@ -112,7 +118,7 @@ static u32 kevent_udp_state(struct sock *sk)
 static bool kevent_socket_state(struct sock *sk, struct kevent_socket *s)
 {
 	u8 shutdown = READ_ONCE(sk->sk_shutdown);
-	int state = smp_load_acquire(&sk->sk_state);
+	int state = kevent_state_of(sk);
 
 	if (sk_is_tcp(sk))
 		s->mask = kevent_tcp_state(sk, state, shutdown);

@@ -2,9 +2,9 @@
 
 //! Ties to files, for the sources that watch them.
 //!
-//! A [`Kind`] says what a wake-up and the poll method of a file mean in the bits of its source. The poll
-//! method is called when a request begins or changes, and when a level is looked at again; it may
-//! sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
+//! A [`Kind`] says what a wake-up and the poll method of a file mean in the bits of its source. The
+//! poll method is called when a request begins or changes, and when a level is looked at again; it
+//! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
 //!
 //! # Closing
 //!
@@ -14,11 +14,11 @@
 //!   REMOVE, close of the queue           last close of the file
 //!   lock control                         take the watch off the file's list
 //!   end(): entries off the wait queues   closed(): lock control
-//!          watch off the list            live: end(), take the registration out
+//!          watch off the list            not ended: end(), take the registration out
 //!   unlock control                       unlock control, drop the watch
 //! ```
 //!
-//! Who comes second to `control` finds that the tie is no longer live. The file stays whole until
+//! Who comes second to `control` finds that the tie has ended. The file stays whole until
 //! `closed()` returns, so no wait queue goes before its entry; and the watch stays until then,
 //! because the list owns a reference to it.
 
@@ -177,8 +177,8 @@ impl<K: Kind> Default for Parts<K> {
 }
 
 impl<K: Kind> FileWatch<FileTie<K>> {
-    /// Puts entries on the wait queues of the file, in place of those that are there. Returns what its
-    /// poll method says now.
+    /// Puts entries on the wait queues of the file, in place of those that are there. Returns what
+    /// its poll method says now.
     fn enter(&self, file: &LocalFile, kind: K, request: &Event) -> Result<u32> {
         let exclusive = request.flags & REQ_EXCLUSIVE != 0;
         let member = exclusive

@@ -4,15 +4,15 @@
 //!
 //! C header: [`include/linux/kevent.h`](srctree/include/linux/kevent.h)
 //!
-//! What is asked for and reported are not the bits of poll but RECV, SEND, ACCEPT and so on: a listener
-//! accepts, everything else receives. A wake-up is answered from its key and by reads of the socket
-//! that take no lock:
+//! What is asked for and reported are not the bits of poll but RECV, SEND, ACCEPT and so on: a
+//! listener accepts, everything else receives. A wake-up is answered from its key and by reads of the
+//! socket that take no lock:
 //!
-//! | key of the wake-up         | TCP, UDP, UNIX                             | other sockets           |
-//! |----------------------------|--------------------------------------------|-------------------------|
-//! | readable, writable         | the bits of the key; urgent data, end of file and what TCP can read by the socket's state | the bits of the key |
-//! | an error                   | all by the socket's state, with its errno  | the bits of the key, and the errno |
-//! | none: the state is another | all by the socket's state                  | what is wanted, with RECHECK |
+//! | key of the wake-up         | TCP, UDP, UNIX               | other sockets                  |
+//! |----------------------------|------------------------------|--------------------------------|
+//! | readable, writable         | the bits of the key; by the state urgent data, end of file, and what TCP can read | the bits of the key |
+//! | an error                   | all by the state, the errno  | the bits of the key, the errno |
+//! | none: the state is another | all by the state             | what is wanted, with RECHECK   |
 //!
 //! The datum is read at the same moment. `fs/kevent_socket.c` has the reads.
 //!
