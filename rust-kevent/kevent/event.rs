@@ -57,6 +57,18 @@ pub struct Event {
     pub word: u64,
 }
 
+impl Event {
+    /// An event of `template`, with what fired from `self`.
+    pub fn of(&self, template: &Event) -> Event {
+        Event {
+            data: self.data,
+            error: self.error,
+            word: self.word,
+            ..*template
+        }
+    }
+}
+
 /// What a source reports.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Fired {

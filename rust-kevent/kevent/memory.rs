@@ -24,7 +24,10 @@ use crate::{
     },
     page::PAGE_SIZE,
     prelude::*,
-    sync::atomic::Atomic, //
+    sync::{
+        atomic::Atomic,
+        Arc, //
+    }, //
 };
 use core::{
     mem::offset_of,
@@ -142,6 +145,37 @@ impl RingMemory {
         from_err_ptr(core::ptr::without_provenance_mut::<c_void>(mapped)).map(|_| ())
     }
 
+    /// The memory, for the ring's own use.
+    pub fn access(this: Arc<Self>) -> RingAccess {
+        // INVARIANT: They are those of the memory.
+        RingAccess {
+            base: this.base,
+            mask: this.mask,
+            memory: this,
+        }
+    }
+}
+
+/// What a ring has of its memory: the address, where the compiler sees that no write to the memory
+/// changes it.
+///
+/// # Invariants
+///
+/// `base` and `mask` are those of `memory`.
+pub struct RingAccess {
+    base: NonNull<u8>,
+    mask: usize,
+    #[expect(dead_code, reason = "keeps the memory")]
+    memory: Arc<RingMemory>,
+}
+
+// SAFETY: As for `RingMemory`.
+unsafe impl Send for RingAccess {}
+// SAFETY: As for `RingMemory`.
+unsafe impl Sync for RingAccess {}
+
+impl RingAccess {
+    #[inline]
     fn slot(&self, position: u64) -> *mut u8 {
         let offset = (position as usize & self.mask)
             .wrapping_mul(SLOT)
@@ -153,6 +187,7 @@ impl RingMemory {
     /// # Safety
     ///
     /// `offset` must lie, with `T` and aligned for it, in the memory after `base`.
+    #[inline]
     unsafe fn atomic<T: crate::sync::atomic::AtomicType>(
         &self,
         base: *mut u8,
@@ -164,12 +199,14 @@ impl RingMemory {
     }
 }
 
-impl Memory for RingMemory {
+impl Memory for RingAccess {
+    #[inline]
     fn word(&self, position: u64) -> &Atomic<u64> {
         // SAFETY: The word is an aligned part of the slot.
         unsafe { self.atomic(self.slot(position), WORD) }
     }
 
+    #[inline]
     fn data(&self, position: u64) -> &Atomic<u64> {
         // SAFETY: The datum is an aligned part of the slot.
         unsafe { self.atomic(self.slot(position), DATA) }
@@ -185,16 +222,28 @@ impl Memory for RingMemory {
         };
     }
 
-    fn write(&self, position: u64, event: &Event) {
-        // SAFETY: `Event` is 64 bytes without padding.
-        let values: [u64; SLOT / 8] = unsafe { core::mem::transmute(*event) };
+    #[inline]
+    fn write(&self, position: u64, template: &Event, error: u32) {
         let slot = self.slot(position).cast::<u64>();
-        for (index, value) in values.into_iter().enumerate() {
-            if index != DATA / 8 && index != WORD / 8 {
-                // SAFETY: The index lies in the slot, which holds as many values. Whoever else
-                // accesses it is in user space, and stands any value.
-                unsafe { slot.add(index).write_volatile(value) };
+        let pair = |low: u32, high: u32| {
+            if cfg!(target_endian = "little") {
+                u64::from(low) | (u64::from(high) << 32)
+            } else {
+                u64::from(high) | (u64::from(low) << 32)
             }
+        };
+        let values = [
+            (0, template.id),
+            (1, pair(template.kind, template.mask)),
+            (2, pair(template.flags, error)),
+            (4, template.user),
+            (5, template.param[0]),
+            (6, template.param[1]),
+        ];
+        for (index, value) in values {
+            // SAFETY: The index lies in the slot. Whoever else accesses it is in user space, and
+            // stands any value.
+            unsafe { slot.add(index).write_volatile(value) };
         }
     }
 
@@ -249,9 +298,9 @@ mod tests {
     };
     use crate::sync::atomic::Relaxed;
 
-    fn state(slots: u32) -> Result<State<RingMemory>> {
+    fn state(slots: u32) -> Result<State<RingAccess>> {
         let ring = Ring::new(
-            RingMemory::new(slots)?,
+            RingMemory::access(Arc::new(RingMemory::new(slots)?, accounted())?),
             Array::new(slots as usize, Slot::FRESH)?,
         );
         let mut state = State::new(Some(ring));
@@ -276,7 +325,7 @@ mod tests {
         }
         for slots in [1, 2, 64, 65536] {
             let memory = RingMemory::new(slots)?;
-            assert_eq!(1 << memory.shift(), slots);
+            assert_eq!(memory.mask + 1, slots as usize);
             assert!(memory.pages * PAGE_SIZE >= HEADER + slots as usize * SLOT);
         }
         Ok(())

@@ -13,7 +13,10 @@ use super::{
         Fired, //
     },
     limit::Limit,
-    memory::RingMemory,
+    memory::{
+        RingAccess,
+        RingMemory, //
+    },
     registration::{
         Handle,
         Registration, //
@@ -82,7 +85,7 @@ impl Key {
 }
 
 /// Registrations and events of a queue.
-pub(crate) type Events = State<Arc<RingMemory>, Arc<dyn Tie>>;
+pub(crate) type Events = State<RingAccess, Arc<dyn Tie>>;
 
 /// Registrations looked at again by a call that may find enough without them.
 pub(crate) const FEW: u32 = 64;
@@ -156,7 +159,10 @@ impl Queue {
         } else {
             let memory = Arc::new(RingMemory::new(slots)?, accounted())?;
             let slots = Array::new(slots as usize, Slot::FRESH)?;
-            (Some(memory.clone()), Some(Ring::new(memory, slots)))
+            (
+                Some(memory.clone()),
+                Some(Ring::new(RingMemory::access(memory), slots)),
+            )
         };
         let limit = Limit::of_caller()?;
         let pollers = PollCondVarBox::new(c"kevent_pollers", crate::static_lock_class!())?;
@@ -204,6 +210,7 @@ impl Queue {
         not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
         expect(dead_code, reason = "user events have no tie")
     )]
+    #[inline(always)]
     pub(crate) fn report(
         this: &Arc<Self>,
         handle: Handle,

@@ -3,7 +3,8 @@
 //! Registrations, and the table that holds those of one queue.
 //!
 //! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, each
-//! as large as all before it, so that no registration ever moves and a lookup is two loads. Chunks
+//! as large as all before it, so that no registration ever moves and a lookup is two loads: a handle
+//! has the chunk in its upper 4 bits, and the place in it below. Chunks
 //! are allocated by the caller, outside the lock.
 
 use super::{
@@ -155,6 +156,7 @@ impl<T> Registration<T> {
 
 const FIRST_CHUNK_SHIFT: u32 = 6;
 const CHUNKS: usize = 16;
+const OFFSET_BITS: u32 = 28;
 
 /// The registrations of one queue.
 pub struct Table<T = ()> {
@@ -206,21 +208,29 @@ impl<T> Table<T> {
         Ok(())
     }
 
-    fn place(handle: Handle) -> (usize, usize) {
-        let biased = handle.0.wrapping_add(1 << FIRST_CHUNK_SHIFT);
+    /// The handle of the place that is used after `used` others.
+    fn handle(used: u32) -> Handle {
+        let biased = used.wrapping_add(1 << FIRST_CHUNK_SHIFT);
         let top = 31u32.wrapping_sub(biased.leading_zeros());
         let chunk = top.wrapping_sub(FIRST_CHUNK_SHIFT);
-        let offset = biased ^ 1u32.wrapping_shl(top);
-        (chunk as usize, offset as usize)
+        Handle((chunk << OFFSET_BITS) | (biased ^ 1u32.wrapping_shl(top)))
+    }
+
+    #[inline]
+    fn place(handle: Handle) -> (usize, usize) {
+        let offset = handle.0 & ((1 << OFFSET_BITS) - 1);
+        ((handle.0 >> OFFSET_BITS) as usize, offset as usize)
     }
 
     /// The registration that `handle` names.
+    #[inline]
     pub fn get(&self, handle: Handle) -> Option<&Registration<T>> {
         let (chunk, offset) = Self::place(handle);
         self.chunks.get(chunk)?.as_ref()?.get(offset)
     }
 
     /// The registration that `handle` names.
+    #[inline]
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut Registration<T>> {
         let (chunk, offset) = Self::place(handle);
         self.chunks.get_mut(chunk)?.as_mut()?.get_mut(offset)
@@ -240,7 +250,7 @@ impl<T> Table<T> {
             Some(handle) => handle,
             None if self.used != self.capacity => {
                 self.used = self.used.wrapping_add(1);
-                Handle(self.used.wrapping_sub(1))
+                Self::handle(self.used.wrapping_sub(1))
             }
             None => return None,
         };

@@ -15,7 +15,7 @@
 //! # What the kernel believes
 //!
 //! Nothing that user space can write. For each slot it keeps a [`Slot`] of its own, with the
-//! position, the event as it was written and the registration. It asks of a word only whether it
+//! position, what fired and the registration, or a copy of that when it goes. It asks of a word only whether it
 //! is still the one that it wrote (by compare-exchange), and whether the slot may be filled. A word
 //! of garbage is neither: it costs its writers a slot or an event of theirs.
 //!
@@ -44,6 +44,7 @@ use super::{
     },
     registration::{
         Handle,
+        Registration,
         Sequel,
         Table, //
     },
@@ -52,14 +53,11 @@ use super::{
         OWNER_COMMIT, //
     }, //
 };
-use crate::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Relaxed,
-        Release, //
-    },
-    Arc, //
+use crate::sync::atomic::{
+    Acquire,
+    Atomic,
+    Relaxed,
+    Release, //
 };
 
 /// How many taken slots are stepped over between two calls of [`Ring::renew()`]. A search that ends
@@ -78,7 +76,7 @@ pub trait Memory {
     /// The datum of a slot.
     fn data(&self, position: u64) -> &Atomic<u64>;
     /// Writes the rest of an entry. The slot must be free.
-    fn write(&self, position: u64, event: &Event);
+    fn write(&self, position: u64, template: &Event, error: u32);
     /// Writes the errno of an entry that others may be reading.
     fn write_error(&self, position: u64, error: u32);
     /// The published position.
@@ -89,40 +87,13 @@ pub trait Memory {
     fn shift(&self) -> u32;
 }
 
-impl<M: Memory> Memory for Arc<M> {
-    fn word(&self, position: u64) -> &Atomic<u64> {
-        (**self).word(position)
-    }
-
-    fn data(&self, position: u64) -> &Atomic<u64> {
-        (**self).data(position)
-    }
-
-    fn write(&self, position: u64, event: &Event) {
-        (**self).write(position, event)
-    }
-
-    fn write_error(&self, position: u64, error: u32) {
-        (**self).write_error(position, error)
-    }
-
-    fn position(&self) -> &Atomic<u64> {
-        (**self).position()
-    }
-
-    fn pending(&self) -> &Atomic<u32> {
-        (**self).pending()
-    }
-
-    fn shift(&self) -> u32 {
-        (**self).shift()
-    }
-}
-
 /// What the kernel knows of one slot.
 #[derive(Clone, Copy)]
 pub struct Slot {
+    /// Where the entry is that may still be delivered.
     position: u64,
+    /// Datum, errno and word as they were written. The rest is the registration's, and is here
+    /// only once that has gone.
     event: Event,
     /// What was merged since the entry was published.
     merged: Option<Fired>,
@@ -164,6 +135,17 @@ pub enum Retracted {
     Taken,
     /// A consumer is done with it.
     Finished,
+}
+
+/// What became of an attempt to merge into the newest entry of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Merged {
+    /// It says it all.
+    Yes,
+    /// It is gone, or the count could not go with it.
+    No,
+    /// It is finished and to be unlinked, and others are behind it.
+    Linked,
 }
 
 /// Why a commit was refused.
@@ -234,6 +216,7 @@ impl<M: Memory> Ring<M> {
         self.mask.wrapping_add(1)
     }
 
+    #[inline]
     fn index(&self, position: u64) -> u32 {
         (position & self.mask) as u32
     }
@@ -251,7 +234,8 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Finds the next free slot, or says that there is none now.
-    fn free_slot(&mut self) -> Option<u64> {
+    #[inline(always)]
+    pub fn free_slot(&mut self) -> Option<u64> {
         while self.search.wrapping_sub(self.head) <= self.mask {
             // ORDERING: the consumer that finished the slot has read its payload.
             let word = Word(self.memory.word(self.search).load(Acquire));
@@ -287,20 +271,44 @@ impl<M: Memory> Ring<M> {
         fired: &Fired,
     ) -> Option<Sequel> {
         let position = self.free_slot()?;
-        let index = self.index(position);
-        self.unchain(table, index);
-        self.prune(table, handle);
-
+        if self.is_occupied(position) {
+            self.vacate(table, position);
+        }
         let registration = table.get_mut(handle)?;
+        self.fill(registration, handle, position, fired)
+    }
+
+    /// Whether the free slot at `position` is still in the chain of a registration.
+    #[inline(always)]
+    pub fn is_occupied(&self, position: u64) -> bool {
+        self.slot(position)
+            .is_some_and(|slot| slot.registration.is_some())
+    }
+
+    /// Takes the free slot at `position` out of the chain that it is in.
+    #[cold]
+    pub fn vacate<T>(&mut self, table: &mut Table<T>, position: u64) {
+        self.unchain(table, self.index(position));
+    }
+
+    /// Publishes an entry in the free slot at `position`, which is in no chain.
+    #[inline(always)]
+    pub fn fill<T>(
+        &mut self,
+        registration: &mut Registration<T>,
+        handle: Handle,
+        position: u64,
+        fired: &Fired,
+    ) -> Option<Sequel> {
+        let index = self.index(position);
         let older = registration.newest;
-        if let Some(slot) = self.slot_at(older) {
-            slot.newer = index;
+        if older != NO_SLOT {
+            self.slot_at(older)?.newer = index;
         }
         let lap = Word::lap_of(position, self.shift);
         let word = Word::untaken(fired.mask, fired.result, lap);
         let slot = self.slots.get_mut(index as usize)?;
         registration.newest = index;
-        slot.event = registration.template;
         slot.event.data = fired.data;
         slot.event.error = fired.error;
         slot.event.word = word.0;
@@ -310,7 +318,8 @@ impl<M: Memory> Ring<M> {
         slot.older = older;
         slot.newer = NO_SLOT;
 
-        self.memory.write(position, &slot.event);
+        self.memory
+            .write(position, &registration.template, fired.error);
         self.memory.data(position).store(fired.data, Relaxed);
         // ORDERING: whoever takes the entry sees the payload.
         self.memory.word(position).store(word.0, Release);
@@ -321,9 +330,42 @@ impl<M: Memory> Ring<M> {
         Some(registration.sequel())
     }
 
-    /// Merges into the newest entry of a registration. Returns false when it is gone, or when the
-    /// count could not go with it.
-    pub fn merge(&mut self, newest: u32, fired: &Fired) -> bool {
+    /// Merges into the newest entry of a registration. If that is finished, it leaves the chain, which
+    /// so holds no more than what consumers hold.
+    #[inline(always)]
+    pub fn merge<T>(&mut self, registration: &mut Registration<T>, fired: &Fired) -> Merged {
+        let Some(slot) = self.slots.get_mut(registration.newest as usize) else {
+            return Merged::No;
+        };
+        // ORDERING: the consumer that finished the entry has used what it names.
+        let word = Word(self.memory.word(slot.position).load(Acquire));
+        if word.0 == slot.event.word {
+            return match self.merge_into(registration.newest, fired) {
+                true => Merged::Yes,
+                false => Merged::No,
+            };
+        }
+        if !word.is_finished() {
+            return Merged::No;
+        }
+        if slot.older != NO_SLOT {
+            return Merged::Linked;
+        }
+        slot.registration = None;
+        slot.position = u64::MAX;
+        registration.newest = NO_SLOT;
+        Merged::No
+    }
+
+    /// Drops the newest entry of a registration, which is finished, from its chain.
+    #[cold]
+    pub fn unlink<T>(&mut self, table: &mut Table<T>, handle: Handle) {
+        let newest = table.newest(handle);
+        self.release(table, newest);
+    }
+
+    #[inline]
+    fn merge_into(&mut self, newest: u32, fired: &Fired) -> bool {
         let Some(slot) = self.slots.get_mut(newest as usize) else {
             return false;
         };
@@ -425,19 +467,25 @@ impl<M: Memory> Ring<M> {
                 Retracted::Taken => held = true,
                 Retracted::Yes => {
                     untaken |= bits;
-                    self.unchain(table, index);
+                    self.release(table, index);
                 }
-                Retracted::Finished => self.unchain(table, index),
+                Retracted::Finished => self.release(table, index),
             }
             index = older;
         }
         (held, untaken)
     }
 
-    /// Forgets a registration, which is about to go.
+    /// Forgets a registration, which is about to go. Its entries stay.
     pub fn forget<T>(&mut self, table: &mut Table<T>, handle: Handle) {
-        let mut index = table.newest(handle);
+        let Some(registration) = table.get(handle) else {
+            return;
+        };
+        let (template, mut index) = (registration.template, registration.newest);
         while index != NO_SLOT {
+            if let Some(slot) = self.slot_at(index) {
+                slot.event = slot.event.of(&template);
+            }
             self.unchain(table, index);
             index = table.newest(handle);
         }
@@ -464,18 +512,11 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Drops the newest entry of a registration from its chain if it is finished, so that a chain
-    /// holds no more than what consumers hold.
-    fn prune<T>(&mut self, table: &mut Table<T>, handle: Handle) {
-        let newest = table.newest(handle);
-        if newest == NO_SLOT {
-            return;
-        }
-        let Some(position) = self.slots.get(newest as usize).map(|slot| slot.position) else {
-            return;
-        };
-        if self.is_finished(position) {
-            self.unchain(table, newest);
+    /// Takes a slot out of its chain. Its entry is not delivered, whatever its word becomes.
+    fn release<T>(&mut self, table: &mut Table<T>, index: u32) {
+        self.unchain(table, index);
+        if let Some(slot) = self.slot_at(index) {
+            slot.position = u64::MAX;
         }
     }
 
@@ -515,9 +556,13 @@ impl<M: Memory> Ring<M> {
         found
     }
 
-    /// The kernel's own copy of the entry at `position`.
-    pub fn event(&self, position: u64) -> Option<Event> {
-        let mut event = self.slot(position)?.event;
+    /// The entry at `position`, as the kernel knows it.
+    pub fn event<T>(&self, table: &Table<T>, position: u64) -> Option<Event> {
+        let slot = self.slot(position)?;
+        let mut event = match slot.registration.and_then(|handle| table.get(handle)) {
+            Some(registration) => slot.event.of(&registration.template),
+            None => slot.event,
+        };
         event.word = Word(event.word).outcome();
         Some(event)
     }
@@ -615,7 +660,7 @@ impl<M: Memory> Ring<M> {
                 if word != expected {
                     return Some((true, None));
                 }
-                self.unchain(table, index);
+                self.release(table, index);
                 return Some((true, again));
             };
             word = found;

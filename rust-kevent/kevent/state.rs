@@ -66,8 +66,8 @@ use super::{
     ring::{
         CommitError,
         Memory,
-        Ring,
-        NO_SLOT, //
+        Merged,
+        Ring, //
     },
     word::Word, //
 };
@@ -316,6 +316,7 @@ impl<M: Memory, T> State<M, T> {
 
     /// A source says that the bits of `fired` are true, of which those count that are wanted or in
     /// `always`. Returns nothing if that concerns nobody.
+    #[inline(never)]
     pub fn report(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
         let registration = self.table.get(handle)?;
         let wanted = registration.template.mask;
@@ -330,15 +331,20 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// A source has something to report.
+    #[inline(always)]
     pub fn fire(&mut self, handle: Handle, fired: &Fired) -> Wake {
+        self.fire_armed(handle, fired).unwrap_or_default()
+    }
+
+    /// Returns nothing if there is no such registration, or it is not armed.
+    #[inline(always)]
+    fn fire_armed(&mut self, handle: Handle, fired: &Fired) -> Option<Wake> {
         if !self.pending.is_empty() {
             self.flush(FLUSH);
         }
-        let Some(registration) = self.table.get_mut(handle) else {
-            return Wake::None;
-        };
+        let mut registration = self.table.get_mut(handle)?;
         if registration.phase != Phase::Armed {
-            return Wake::None;
+            return None;
         }
         let wake = if registration.template.flags & REQ_WAKEUP_ALL != 0 {
             Wake::All
@@ -347,36 +353,43 @@ impl<M: Memory, T> State<M, T> {
         };
         if let Some(pending) = &mut registration.pending {
             pending.merge(fired);
-            return Wake::None;
+            return Some(Wake::None);
         }
-        let newest = registration.newest;
         if let Some(ring) = &mut self.ring {
-            if newest != NO_SLOT && ring.merge(newest, fired) {
-                return Wake::None;
+            match ring.merge(registration, fired) {
+                Merged::Yes => return Some(Wake::None),
+                Merged::No => {}
+                Merged::Linked => {
+                    ring.unlink(&mut self.table, handle);
+                    registration = self.table.get_mut(handle)?;
+                }
             }
-            if self.pending.is_empty() && self.publish(handle, fired) {
-                return wake;
+            let free = match self.pending.is_empty() {
+                true => ring.free_slot(),
+                false => None,
+            };
+            if let Some(position) = free {
+                if ring.is_occupied(position) {
+                    ring.vacate(&mut self.table, position);
+                    registration = self.table.get_mut(handle)?;
+                }
+                let sequel = ring.fill(registration, handle, position, fired)?;
+                self.published(handle, sequel);
+                return Some(wake);
             }
         }
         self.pend(handle, fired);
-        wake
+        Some(wake)
     }
 
-    /// Puts an event into the ring. Returns what that means for the registration, or nothing when the
-    /// ring is full.
-    fn append(&mut self, handle: Handle, fired: &Fired) -> Option<Sequel> {
-        self.ring.as_mut()?.append(&mut self.table, handle, fired)
-    }
-
-    fn publish(&mut self, handle: Handle, fired: &Fired) -> bool {
-        let Some(sequel) = self.append(handle, fired) else {
-            return false;
-        };
-        self.published(handle, sequel);
-        true
-    }
-
+    #[inline(always)]
     fn published(&mut self, handle: Handle, sequel: Sequel) {
+        if sequel != Sequel::Nothing {
+            self.follow(handle, sequel);
+        }
+    }
+
+    fn follow(&mut self, handle: Handle, sequel: Sequel) {
         let phase = match sequel {
             Sequel::Nothing => return,
             Sequel::Again => return self.remember_look(handle),
@@ -492,6 +505,7 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
+    #[inline(never)]
     fn pend(&mut self, handle: Handle, fired: &Fired) {
         // It is on one list at most.
         self.forget_look(handle);
@@ -520,6 +534,7 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// Moves at most `limit` pending events into the ring, oldest first.
+    #[inline(never)]
     pub fn flush(&mut self, limit: u32) -> u32 {
         if let Some(ring) = &mut self.ring {
             ring.renew();
@@ -532,7 +547,10 @@ impl<M: Memory, T> State<M, T> {
             let Some(fired) = self.table.get(handle).and_then(|r| r.pending) else {
                 break;
             };
-            let Some(sequel) = self.append(handle, &fired) else {
+            let Some(ring) = &mut self.ring else {
+                break;
+            };
+            let Some(sequel) = ring.append(&mut self.table, handle, &fired) else {
                 break;
             };
             // Off this list first: a registration is on one list at most.
@@ -562,7 +580,7 @@ impl<M: Memory, T> State<M, T> {
     pub fn peek(&mut self) -> Option<(Next, Event)> {
         if let Some(ring) = &mut self.ring {
             if let Some(position) = ring.oldest() {
-                return Some((Next::Ring(position), ring.event(position)?));
+                return Some((Next::Ring(position), ring.event(&self.table, position)?));
             }
         }
         let handle = self.pending.first()?;

@@ -209,8 +209,8 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "younger_before_pending",
         "state",
-        "if self.pending.is_empty() && self.publish(handle, fired) {",
-        "if self.publish(handle, fired) {",
+        "let free = match self.pending.is_empty() {",
+        "let free = match true {",
         "pending_order",
         "order",
     ),

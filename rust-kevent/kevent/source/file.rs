@@ -44,7 +44,8 @@ use crate::{
             REQ_LAST_CHECK,
             REQ_ONESHOT,
             RET_BROKEN,
-            RET_DONE, //
+            RET_DONE,
+            RET_RECHECK, //
         },
         file::OPERATIONS,
         queue::Queue, //
@@ -153,6 +154,8 @@ type Entries<K> = Option<Pin<KBox<PollWatch<Told<K>>>>>;
 struct Parts<K: Kind> {
     /// What is known of the file while its list has this tie.
     kind: Option<K>,
+    /// What the entries are for.
+    mask: u32,
     entries: Entries<K>,
     member: Option<Arc<Member>>,
     /// The member that this was, for what it has not taken.
@@ -167,6 +170,7 @@ impl<K: Kind> Default for Parts<K> {
     fn default() -> Self {
         Parts {
             kind: None,
+            mask: 0,
             entries: None,
             member: None,
             left: None,
@@ -186,11 +190,13 @@ impl<K: Kind> FileWatch<FileTie<K>> {
             .transpose()?;
         let told = Told {
             kind,
+            wanted: request.mask | K::ALWAYS,
             target: self.target.clone(),
             later: self.parts.lock().nested.is_some(),
             member: member.clone(),
         };
         let mask = K::poll_bits(request.mask | K::ALWAYS);
+        self.parts.lock().mask = request.mask;
         // SAFETY: `closed()` drops it if nobody does before.
         let watch = unsafe { PollWatch::new(file, mask, exclusive, told, accounted()) };
         match watch {
@@ -248,14 +254,19 @@ impl<K: Kind> Tie for FileWatch<FileTie<K>> {
     fn prepare(self: Arc<Self>, request: &Event) -> Result {
         let file = lookup(request)?;
         let exclusive = request.flags & REQ_EXCLUSIVE != 0;
-        let (kind, member) = {
+        let (kind, same) = {
             let parts = self.parts.lock();
-            (parts.kind, parts.member.is_some())
+            let same = parts.member.is_some() == exclusive && parts.mask == request.mask;
+            (parts.kind, same)
         };
         match kind {
             Some(_) if !self.watches(&file) => Err(ENOENT),
-            Some(_) if member == exclusive => Ok(()),
-            Some(kind) => self.enter(&file, kind, request).map(|_| ()),
+            Some(_) if same => Ok(()),
+            Some(kind) => {
+                let ready = self.enter(&file, kind, request)?;
+                self.parts.lock().ready = Some(ready);
+                Ok(())
+            }
             None => self.begin(&file, request),
         }
     }
@@ -338,6 +349,8 @@ fn found<K: Kind>(kind: K, ready: u32) -> Option<Fired> {
 #[derive(Clone)]
 struct Told<K: Kind> {
     kind: K,
+    /// Bits that concern anybody. Entries for another request are new ones, so this never changes.
+    wanted: u32,
     target: Target,
     /// The file is a queue: its wake-ups must not reach who watches this one.
     later: bool,
@@ -355,6 +368,10 @@ impl<K: Kind> WakeFn for Told<K> {
         } else {
             self.kind.woken(key)
         };
+        // The queue's lock is not for what another bit's waiters are woken by.
+        if fired.mask & self.wanted == 0 && fired.result & RET_RECHECK == 0 {
+            return false;
+        }
         match &self.member {
             Some(member) if fired.result & RET_BROKEN == 0 => member.tell(&fired, K::ALWAYS),
             _ => {

@@ -14,6 +14,7 @@ use crate::sync::{
         AtomicU64,
         Cell, //
     }, //
+    Arc,
 };
 
 struct Slot {
@@ -80,11 +81,12 @@ impl Memory for Shared {
         self.slot(position).error.store(error, relaxed);
     }
 
-    fn write(&self, position: u64, event: &Event) {
+    fn write(&self, position: u64, template: &Event, error: u32) {
+        let event = Event { error, ..*template };
         // SAFETY: The slot is free.
         self.slot(position)
             .payload
-            .with_mut(|payload| unsafe { *payload = *event });
+            .with_mut(|payload| unsafe { *payload = event });
     }
 
     fn position(&self) -> &Atomic<u64> {
@@ -97,6 +99,36 @@ impl Memory for Shared {
 
     fn shift(&self) -> u32 {
         self.shift
+    }
+}
+
+impl<M: Memory> Memory for Arc<M> {
+    fn word(&self, position: u64) -> &Atomic<u64> {
+        (**self).word(position)
+    }
+
+    fn data(&self, position: u64) -> &Atomic<u64> {
+        (**self).data(position)
+    }
+
+    fn write(&self, position: u64, template: &Event, error: u32) {
+        (**self).write(position, template, error)
+    }
+
+    fn write_error(&self, position: u64, error: u32) {
+        (**self).write_error(position, error)
+    }
+
+    fn position(&self) -> &Atomic<u64> {
+        (**self).position()
+    }
+
+    fn pending(&self) -> &Atomic<u32> {
+        (**self).pending()
+    }
+
+    fn shift(&self) -> u32 {
+        (**self).shift()
     }
 }
 

@@ -94,8 +94,8 @@ impl Memory for Restless {
         self.inner.data(position)
     }
 
-    fn write(&self, position: u64, event: &Event) {
-        self.inner.write(position, event)
+    fn write(&self, position: u64, template: &Event, error: u32) {
+        self.inner.write(position, template, error)
     }
 
     fn write_error(&self, position: u64, error: u32) {
