@@ -168,6 +168,13 @@ fn fragments(ctx: &Context, args: &Args) -> Result<Vec<PathBuf>> {
     Ok(fragments)
 }
 
+/// The names of the fragments that an ordinary kernel is configured from.
+pub fn fragment_names(ctx: &Context) -> Result<Vec<String>> {
+    let fragments = fragments(ctx, &Args::default())?;
+    let names = fragments.iter().filter_map(|path| path.file_name());
+    Ok(names.map(|name| name.to_string_lossy().into()).collect())
+}
+
 struct Build<'a> {
     tools: &'a Tools,
     tree: &'a Path,

@@ -15,6 +15,7 @@ mod progress;
 mod tools;
 
 mod abi;
+mod bench;
 mod build;
 mod run;
 mod series;
@@ -62,6 +63,8 @@ enum Verb {
     Build(build::Args),
     /// Boots the kernel in QEMU and runs the selftests
     Run(run::Args),
+    /// Measures what an event costs, against epoll and io_uring
+    Bench(bench::Args),
     /// Compares the binary interface with its golden file
     Abi(abi::Args),
     /// Writes the tables of the document that list tests, or checks them
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         Verb::Series(args) => series::run(&ctx, args),
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
+        Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Abi(args) => abi::run(&ctx, args),
         Verb::Tables(args) => tables::run(&ctx, args),
         Verb::Test(args) => test::run(&ctx, args),

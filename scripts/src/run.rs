@@ -10,11 +10,11 @@ use crate::build;
 use crate::cache::write_atomic;
 use crate::context::Context;
 use crate::guest::boot::{Accel, Mode, boots};
+use crate::guest::exec;
 use crate::guest::initramfs::Initramfs;
 use crate::guest::programs::{Compiler, Guests};
 use crate::guest::selftests::{self, Choice, Kernel};
-use crate::guest::session::{self, Event, Limits, Next, RawPort};
-use crate::guest::{Message, exec};
+use crate::guest::session::{Limits, RawPort};
 use crate::tools;
 
 /// Boots the kernel in QEMU and runs the selftests, or a program of yours.
@@ -129,30 +129,7 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
             to: Box::new(std::io::stderr()),
         },
     ];
-    let patterns = selftests::patterns(&ctx.repo)?;
-    let (mut code, mut splat, mut console) = (None, false, Vec::new());
-    let end = session::follow(guest, ports, Limits::NONE, |event| {
-        match event {
-            Event::Console(line) => {
-                splat |= patterns.find(&line).is_some();
-                console.push(line);
-            }
-            Event::Report(line) => match Message::parse(&line) {
-                Some(Message::Ended { how, .. }) => code = Some(how.code()),
-                Some(Message::End) => return Next::Farewell,
-                _ => {}
-            },
-            Event::Qemu(line) => eprintln!("QEMU: {line}"),
-        }
-        Next::Go
-    })?;
-    if splat || code.is_none() {
-        eprintln!("{}", console.join("\n"));
-    }
-    if splat {
-        bail!("the kernel reports trouble on its console");
-    }
-    code.with_context(|| format!("the guest ended before the program did: {end:?}"))
+    exec::follow(ctx, guest, ports, Limits::NONE)
 }
 
 /// A shell on the guest's console, which is this terminal.

@@ -13,12 +13,13 @@ use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
 use crate::guest::selftests::{self, Choice};
 use crate::progress::seconds;
-use crate::{abi, build, run, series, setup, tree};
+use crate::{abi, bench, build, run, series, setup, tree};
 
 /// Runs every test of the project.
 ///
 /// These are the tests on this machine, the model of the ring under loom, the binary interface,
-/// the series, and the selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64.
+/// the series, and the selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64;
+/// and the instructions per event against those that are checked in.
 /// With --arch, they run on that architecture alone. A step that fails does not keep the others
 /// from running. Ends with the time of each step against what two processors need, and the counts.
 #[derive(clap::Args)]
@@ -87,8 +88,16 @@ fn run_selftests(ctx: &Context, args: &Args) -> Result<Tally> {
     Ok(summary.tally)
 }
 
+fn check_bench(ctx: &Context, _: &Args) -> Result<Tally> {
+    let passed = bench::check(ctx)?;
+    Ok(Tally {
+        passed,
+        ..Tally::default()
+    })
+}
+
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     step("setup", 300, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Tally::default())
     }),
@@ -105,6 +114,7 @@ const STEPS: [Step; 12] = [
     }),
     step("build", 600, Some("tree"), build_linux),
     step("run", 600, Some("build"), run_selftests),
+    step("bench", 120, Some("build"), check_bench).on(Arch::X86_64),
     step("build arm64", 600, Some("tree"), build_linux).on(Arch::Arm64),
     step("run arm64", 480, Some("build arm64"), run_selftests).on(Arch::Arm64),
 ];

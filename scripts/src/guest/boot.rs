@@ -31,7 +31,7 @@ const SMP: Boot = Boot {
     compat: false,
 };
 
-const COUNTED: Boot = Boot {
+pub const COUNTED: Boot = Boot {
     name: "counted",
     title: "1 CPU, counted",
     cpus: 1,

@@ -4,8 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Message;
+use super::boot::Guest;
 use super::initramfs::Initramfs;
+use super::selftests;
+use super::session::{self, Event, Limits, Next, RawPort};
 use crate::command::command;
+use crate::context::Context;
 use crate::tools;
 
 /// Where the guest's init finds the words of the command.
@@ -25,14 +30,44 @@ pub fn add(initramfs: &mut Initramfs, words: &[String]) -> Result<()> {
         .to_string_lossy();
     let guest = format!("/exec/{name}");
     with_libraries(initramfs, &guest, &host)?;
-    let mut argv = guest.into_bytes();
-    for argument in arguments {
-        argv.push(0);
-        argv.extend_from_slice(argument.as_bytes());
-    }
-    argv.push(0);
-    initramfs.bytes(ARGV, argv);
+    let words = std::iter::once(guest.as_str());
+    argv(initramfs, words.chain(arguments.iter().map(String::as_str)));
     Ok(())
+}
+
+/// Tells init the words of the command.
+pub fn argv<'a>(initramfs: &mut Initramfs, words: impl IntoIterator<Item = &'a str>) {
+    let terminated = |word: &str| [word.as_bytes(), &[0]].concat();
+    let words: Vec<u8> = words.into_iter().flat_map(terminated).collect();
+    initramfs.bytes(ARGV, words);
+}
+
+/// Runs the guest, and gives the exit code of the command. A report of the kernel is an error.
+pub fn follow(ctx: &Context, guest: Guest, ports: Vec<RawPort>, limits: Limits) -> Result<u8> {
+    let patterns = selftests::patterns(&ctx.repo)?;
+    let (mut code, mut splat, mut console) = (None, false, Vec::new());
+    let end = session::follow(guest, ports, limits, |event| {
+        match event {
+            Event::Console(line) => {
+                splat |= patterns.find(&line).is_some();
+                console.push(line);
+            }
+            Event::Report(line) => match Message::parse(&line) {
+                Some(Message::Ended { how, .. }) => code = Some(how.code()),
+                Some(Message::End) => return Next::Farewell,
+                _ => {}
+            },
+            Event::Qemu(line) => eprintln!("QEMU: {line}"),
+        }
+        Next::Go
+    })?;
+    if splat || code.is_none() {
+        eprintln!("{}", console.join("\n"));
+    }
+    if splat {
+        bail!("the kernel reports trouble on its console");
+    }
+    code.with_context(|| format!("the guest ended before the program did: {end:?}"))
 }
 
 /// Puts a program of the host at `guest`, and its libraries where it looks for them.

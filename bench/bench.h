@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the workloads share: the clock, what is counted, and the peers. */
+#ifndef KEVENT_BENCH_H
+#define KEVENT_BENCH_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "kevent.h"
+
+#define BATCH	64		/* sources that fire before they are taken */
+
+extern uint64_t calls;		/* system calls since measure() began */
+
+_Noreturn void fail(const char *what);
+
+static inline void need(bool ok, const char *what)
+{
+	if (!ok)
+		fail(what);
+}
+
+static inline uint64_t now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+/* How the kernel is told of interest, and how it tells. */
+struct peer {
+	const char *name;
+	/* A new queue for @sources of them. */
+	void (*open)(unsigned int sources);
+	/* Watches @num files for input; the event of fd[i] is known as @first + i. */
+	void (*add)(const int *fd, unsigned int first, unsigned int num);
+	/* Stops to watch them. */
+	void (*del)(const int *fd, unsigned int first, unsigned int num);
+	/* Takes @want events that have fired and are known as first, first + 1 ...; never sleeps. */
+	void (*take)(unsigned int first, unsigned int want);
+	/* Takes what there is, at most @max; sleeps if there is nothing. */
+	unsigned int (*wait)(unsigned int *told, unsigned int max);
+	/* A level: it is read before it is taken again. */
+	bool level;
+};
+
+extern const struct peer kevent_ring, kevent_socket, kevent_get, kevent_get_socket;
+extern const struct peer epoll_et, epoll_lt;
+extern const struct peer uring, uring_defer;
+
+/* Work may say which part of it counts. */
+void count_from_here(void);
+void count_to_here(void);
+
+/* @work, warmed up and then measured in a process of its own, is reported in one line. */
+void measure(const char *workload, const char *peer, unsigned int events,
+	     void (*set_up)(void), void (*work)(unsigned int events));
+
+/* As many descriptors as there may be. */
+void raise_limits(void);
+
+/* Whose turn it is, in a workload that goes through all peers. */
+extern const struct peer *peer;
+
+/* The workloads. */
+void eventfd_workloads(void);
+void echo_workloads(void);
+void ctl_workloads(void);
+void timer_workloads(void);
+
+#endif

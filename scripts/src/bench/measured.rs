@@ -1,0 +1,263 @@
+//! What was measured, as JSON and against what was measured before.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// Kevent's side of a comparison; all other peers are what it is compared with.
+pub const OURS: &str = "kevent";
+/// The same work, of which nobody is told.
+pub const NONE: &str = "none";
+/// What kevent is compared with where the tools are others.
+const REFERENCE: &[&str] = &["epoll-et", "timerfd+epoll"];
+
+/// How much worse a number may be than the checked-in one.
+const TOLERANCE: f64 = 1.05;
+
+/// What the numbers depend on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    pub linux: String,
+    pub clang: String,
+    pub rustc: String,
+    pub qemu: String,
+    /// The compiler of the programs.
+    pub gcc: String,
+    /// The fragments of the kernel's configuration.
+    pub config: Vec<String>,
+}
+
+/// One way to do the work. All but `events` is per event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cost {
+    pub peer: String,
+    pub events: u32,
+    pub instructions: f64,
+    pub calls: f64,
+    pub switches: f64,
+}
+
+impl Cost {
+    pub fn is_ours(&self) -> bool {
+        self.peer.starts_with(OURS)
+    }
+}
+
+/// The same work done in every way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Workload {
+    pub name: String,
+    pub costs: Vec<Cost>,
+}
+
+impl Workload {
+    fn of(&self, peer: &str) -> Option<&Cost> {
+        self.costs.iter().find(|cost| cost.peer == peer)
+    }
+
+    /// What the event itself costs: all but what the work needs that nobody is told of.
+    pub fn added(&self, cost: &Cost) -> f64 {
+        cost.instructions - self.of(NONE).map_or(0.0, |none| none.instructions)
+    }
+
+    /// The cheapest that is not kevent.
+    pub fn best_peer(&self) -> Option<f64> {
+        let peers = self.costs.iter();
+        let peers = peers.filter(|cost| !cost.is_ours() && cost.peer != NONE);
+        peers.map(|cost| self.added(cost)).min_by(f64::total_cmp)
+    }
+
+    fn reference(&self) -> Option<f64> {
+        let peer = REFERENCE.iter().find_map(|peer| self.of(peer))?;
+        Some(self.added(peer))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    pub made: Made,
+    pub workloads: Vec<Workload>,
+}
+
+/// The outcome of a comparison.
+#[derive(Debug, Default, PartialEq)]
+pub struct Compared {
+    pub done: usize,
+    /// One line for each number that became worse.
+    pub worse: Vec<String>,
+}
+
+impl Measured {
+    /// Reads the lines `BENCH key=value ...`; every other line is a complaint.
+    pub fn parse(made: Made, text: &str) -> Result<Measured> {
+        let mut workloads: Vec<Workload> = Vec::new();
+        for line in text.lines() {
+            let words = line.strip_prefix("BENCH ");
+            let words = words.with_context(|| format!("the benchmark says: {line}"))?;
+            let (name, cost) = cost(words)?;
+            match workloads.iter_mut().find(|workload| workload.name == name) {
+                Some(workload) if workload.of(&cost.peer).is_some() => {
+                    bail!("measured twice: {line}")
+                }
+                Some(workload) => workload.costs.push(cost),
+                None => workloads.push(Workload {
+                    name,
+                    costs: vec![cost],
+                }),
+            }
+        }
+        if workloads.is_empty() {
+            bail!("the benchmark measured nothing");
+        }
+        Ok(Measured { made, workloads })
+    }
+
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
+    pub fn from_json(text: &str) -> Result<Measured> {
+        Ok(serde_json::from_str(text)?)
+    }
+
+    /// Compares what kevent costs with what it cost: its instructions if the same tools made both,
+    /// else their ratio to epoll's in the same boot.
+    pub fn compare(&self, before: &Measured) -> Result<Compared> {
+        let same_tools = self.made == before.made;
+        let mut compared = Compared::default();
+        for old in &before.workloads {
+            let new = self.workloads.iter().find(|new| new.name == old.name);
+            let new = new.with_context(|| format!("{} was not measured", old.name))?;
+            for cost in old.costs.iter().filter(|cost| cost.is_ours()) {
+                let peer = &cost.peer;
+                let lacks = || format!("{} was not measured by {peer}", old.name);
+                let now = new.of(peer).with_context(lacks)?;
+                let (was, is, unit) = if same_tools {
+                    (cost.instructions, now.instructions, "instructions")
+                } else {
+                    let ratio = |workload: &Workload, cost: &Cost| {
+                        let reference = workload.reference().with_context(lacks)?;
+                        anyhow::Ok(workload.added(cost) / reference)
+                    };
+                    (ratio(old, cost)?, ratio(new, now)?, "x epoll")
+                };
+                compared.done += 1;
+                if is > was * TOLERANCE {
+                    let name = &old.name;
+                    compared
+                        .worse
+                        .push(format!("{name} by {peer}: {is:.2} {unit}, was {was:.2}"));
+                }
+            }
+        }
+        Ok(compared)
+    }
+}
+
+fn cost(words: &str) -> Result<(String, Cost)> {
+    let pairs = words
+        .split_whitespace()
+        .filter_map(|word| word.split_once('='));
+    let values: BTreeMap<&str, &str> = pairs.collect();
+    let text = |key: &str| {
+        let value = values.get(key).copied();
+        value.with_context(|| format!("the benchmark did not tell {key}: {words}"))
+    };
+    let number = |key: &str| -> Result<f64> {
+        let value: Option<f64> = text(key)?.parse().ok();
+        let value = value.filter(|value| value.is_finite() && *value >= 0.0);
+        value.with_context(|| format!("{key} is no count: {words}"))
+    };
+    let events = text("events")?.parse().ok();
+    Ok((
+        text("workload")?.to_owned(),
+        Cost {
+            peer: text("peer")?.to_owned(),
+            events: events.with_context(|| format!("events is no number: {words}"))?,
+            instructions: number("instructions")?,
+            calls: number("calls")?,
+            switches: number("switches")?,
+        },
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn made(clang: &str) -> Made {
+        let text = |text: &str| text.to_owned();
+        Made {
+            linux: text("7.3.4"),
+            clang: text(clang),
+            rustc: text("1.96.0"),
+            qemu: text("7.2.0"),
+            gcc: text("12.2.0"),
+            config: vec![text("kernel.config")],
+        }
+    }
+
+    fn line(peer: &str, instructions: f64) -> String {
+        format!(
+            "BENCH workload=one peer={peer} events=64 instructions={instructions} calls=1 switches=0\n"
+        )
+    }
+
+    fn measured(clang: &str, none: f64, kevent: f64, epoll: f64) -> Measured {
+        let peers = [("none", none), ("kevent", kevent), ("epoll-et", epoll)];
+        let text: String = peers.map(|(peer, cost)| line(peer, cost)).concat();
+        Measured::parse(made(clang), &text).unwrap()
+    }
+
+    #[test]
+    fn the_cost_is_what_being_told_adds() {
+        let measured = measured("22.1.8", 400.0, 600.0, 1100.0);
+        let one = &measured.workloads[0];
+        assert_eq!(one.added(one.of("kevent").unwrap()), 200.0);
+        assert_eq!(one.best_peer(), Some(700.0));
+    }
+
+    #[test]
+    fn json_keeps_it() {
+        let measured = measured("22.1.8", 400.25, 600.0, 1100.0);
+        let json = measured.to_json().unwrap();
+        assert_eq!(Measured::from_json(&json).unwrap(), measured);
+    }
+
+    #[test]
+    fn more_instructions_are_worse() {
+        let before = measured("22.1.8", 400.0, 600.0, 1100.0);
+        let compare = |now: Measured| now.compare(&before).unwrap();
+        assert!(
+            compare(measured("22.1.8", 400.0, 629.0, 1100.0))
+                .worse
+                .is_empty()
+        );
+        let worse = compare(measured("22.1.8", 400.0, 631.0, 1100.0));
+        assert_eq!((worse.done, worse.worse.len()), (1, 1));
+        assert!(worse.worse[0].contains("one by kevent"), "{worse:?}");
+    }
+
+    #[test]
+    fn other_tools_are_compared_by_the_ratio_to_epoll() {
+        let before = measured("22.1.8", 400.0, 600.0, 1100.0);
+        let twice = measured("19.0.0", 800.0, 1200.0, 2200.0);
+        assert!(twice.compare(&before).unwrap().worse.is_empty());
+        let worse = measured("19.0.0", 800.0, 1250.0, 2200.0);
+        assert_eq!(worse.compare(&before).unwrap().worse.len(), 1);
+    }
+
+    #[test]
+    fn what_lacks_is_no_success() {
+        let before = measured("22.1.8", 400.0, 600.0, 1100.0);
+        let other = line("kevent", 5.0).replace("=one", "=two");
+        let other = Measured::parse(made("22.1.8"), &other).unwrap();
+        assert!(other.compare(&before).is_err());
+        let parse = |text: &str| Measured::parse(made("22.1.8"), text);
+        assert!(parse("").is_err());
+        assert!(parse("bench: write: EIO").is_err());
+        assert!(parse(&line("kevent", f64::NAN)).is_err());
+        assert!(parse(&line("kevent", 1.0).repeat(2)).is_err());
+    }
+}
