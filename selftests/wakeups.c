@@ -157,4 +157,54 @@ TEST(wakeup_all)
 	kevent_ring_close(&c);
 }
 
+/* MODIFY takes an event back while its file fires: what fired is reported all the same. */
+
+#define MODIFICATIONS	6000
+
+struct modified {
+	uint32_t arrived;
+	int file;
+};
+
+static void *fires(void *arg)
+{
+	struct modified *m = arg;
+	uint32_t i;
+
+	pin(1);
+	for (i = 1; i <= MODIFICATIONS; i++) {
+		meet(&m->arrived, 2, 2 * i - 1);
+		dawdle(i * 97 % 65536);
+		eventfd_write(m->file, 1);
+		meet(&m->arrived, 2, 2 * i);
+	}
+	return NULL;
+}
+
+TEST(modify_while_it_fires)
+{
+	static const uint32_t masks[2] = { POLLIN, POLLIN | POLLPRI };
+	struct modified m = { .file = eventfd(0, EFD_NONBLOCK) };
+	int fd = kevent_init(NULL, 0, 0), lost = 0;
+	struct ukevent ev;
+	eventfd_t count;
+	pthread_t other;
+	uint32_t i;
+
+	ASSERT_EQ(1, add_file(fd, m.file, masks[0], KEVENT_REQ_ET));
+	ASSERT_EQ(0, pthread_create(&other, NULL, fires, &m));
+	pin(0);
+	for (i = 1; i <= MODIFICATIONS; i++) {
+		meet(&m.arrived, 2, 2 * i - 1);
+		EXPECT_EQ(1, modify_file(fd, m.file, masks[i % 2], KEVENT_REQ_ET));
+		meet(&m.arrived, 2, 2 * i);
+		lost += get_now(fd, 1, &ev) != 1;
+		eventfd_read(m.file, &count);
+	}
+	EXPECT_EQ(0, lost);
+	pthread_join(other, NULL);
+	close(m.file);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

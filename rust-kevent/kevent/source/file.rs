@@ -181,9 +181,9 @@ impl<K: Kind> Default for Parts<K> {
 }
 
 impl<K: Kind> FileWatch<FileTie<K>> {
-    /// Puts entries on the wait queues of the file, in place of those that are there. Returns what
-    /// its poll method says now.
-    fn enter(&self, file: &LocalFile, kind: K, request: &Event) -> Result<u32> {
+    /// Puts entries on the wait queues of the file, in place of those that are there, and keeps what
+    /// its poll method says now. `later` if the file is a queue.
+    fn enter(&self, file: &LocalFile, kind: K, later: bool, request: &Event) -> Result {
         let exclusive = request.flags & REQ_EXCLUSIVE != 0;
         let member = exclusive
             .then(|| Member::new(file, self.target.clone()))
@@ -192,17 +192,19 @@ impl<K: Kind> FileWatch<FileTie<K>> {
             kind,
             wanted: request.mask | K::ALWAYS,
             target: self.target.clone(),
-            later: self.parts.lock().nested.is_some(),
+            later,
             member: member.clone(),
         };
         let mask = K::poll_bits(request.mask | K::ALWAYS);
-        self.parts.lock().mask = request.mask;
         // SAFETY: `closed()` drops it if nobody does before.
         let watch = unsafe { PollWatch::new(file, mask, exclusive, told, accounted()) };
         match watch {
             Ok((entries, ready)) => {
-                self.replace(Some(entries), member);
-                Ok(ready)
+                self.replace(Some(entries), member, |parts| {
+                    parts.mask = request.mask;
+                    parts.ready = Some(ready);
+                });
+                Ok(())
             }
             Err(error) => {
                 if let Some(member) = member {
@@ -217,30 +219,37 @@ impl<K: Kind> FileWatch<FileTie<K>> {
     fn begin(self: Arc<Self>, file: &LocalFile, request: &Event) -> Result {
         // SAFETY: The list of the file, on which this comes next, ends its use.
         let kind = unsafe { K::new(file) }?;
-        if let Some(inner) = OPERATIONS.data(file) {
-            let outer = self.target.queue.number;
-            let nested = Nested::new(outer, inner.number, request.id)?;
-            self.parts.lock().nested = Some(nested);
-        }
+        let nested = match OPERATIONS.data(file) {
+            Some(inner) => {
+                let outer = self.target.queue.number;
+                Some(Nested::new(outer, inner.number, request.id)?)
+            }
+            None => None,
+        };
+        let later = nested.is_some();
         // SAFETY: It is on no list, and `control` is held.
         unsafe { FileWatch::add(self.clone(), file) }?;
-        self.parts.lock().kind = Some(kind);
-        let ready = self.enter(file, kind, request)?;
-        self.parts.lock().ready = Some(ready);
-        Ok(())
+        {
+            let mut parts = self.parts.lock();
+            parts.kind = Some(kind);
+            parts.nested = nested;
+        }
+        self.enter(file, kind, later, request)
     }
 
-    /// Replaces the entries. No wake-up of the old ones is under way afterwards. Returns the member
-    /// that this was.
+    /// Replaces the entries, and changes with them what `also` does. No wake-up of the old ones is
+    /// under way afterwards. Returns the member that this was.
     fn replace(
         &self,
         mut entries: Entries<K>,
         mut member: Option<Arc<Member>>,
+        also: impl FnOnce(&mut Parts<K>),
     ) -> Option<Arc<Member>> {
         {
             let mut parts = self.parts.lock();
             core::mem::swap(&mut parts.entries, &mut entries);
             core::mem::swap(&mut parts.member, &mut member);
+            also(&mut parts);
         }
         drop(entries);
         if let Some(member) = &member {
@@ -254,40 +263,43 @@ impl<K: Kind> Tie for FileWatch<FileTie<K>> {
     fn prepare(self: Arc<Self>, request: &Event) -> Result {
         let file = lookup(request)?;
         let exclusive = request.flags & REQ_EXCLUSIVE != 0;
-        let (kind, same) = {
+        let (kind, same, later) = {
             let parts = self.parts.lock();
             let same = parts.member.is_some() == exclusive && parts.mask == request.mask;
-            (parts.kind, same)
+            (parts.kind, same, parts.nested.is_some())
         };
         match kind {
             Some(_) if !self.watches(&file) => Err(ENOENT),
             Some(_) if same => Ok(()),
             Some(kind) => {
-                let ready = self.enter(&file, kind, request)?;
-                self.parts.lock().ready = Some(ready);
+                self.enter(&file, kind, later, request)?;
+                // What is reported until the old event is taken back goes with it. So the file is
+                // asked again, after that.
+                self.parts.lock().ready = None;
                 Ok(())
             }
             None => self.begin(&file, request),
         }
     }
 
-    fn start(&self, _request: &Event) -> Option<Fired> {
+    fn start(&self, request: &Event) -> Option<Fired> {
         let (kind, first) = {
             let mut parts = self.parts.lock();
             (parts.kind, parts.ready.take())
         };
-        match first {
+        let fired = match first {
             Some(ready) => found(kind?, ready),
             None => self.look(true),
-        }
+        };
+        fired.filter(|fired| fired.mask & (request.mask | K::ALWAYS) != 0)
     }
 
     fn end(&self) {
-        let member = self.replace(None, None);
-        let (kind, nested) = {
-            let mut parts = self.parts.lock();
-            (parts.kind.take(), parts.nested.take())
-        };
+        let (mut kind, mut nested) = (None, None);
+        let member = self.replace(None, None, |parts| {
+            kind = parts.kind.take();
+            nested = parts.nested.take();
+        });
         // SAFETY: `control` is held.
         if kind.is_some() && unsafe { self.del() } {
             // The file lives on, and others may want what this one has not taken.
