@@ -5,7 +5,7 @@
 
 #include "ring.h"
 
-#define EVENTS	20480
+#define EVENTS	2560
 #define ARMED	10000
 #define HOUR	3600
 

@@ -26,6 +26,7 @@
 //! | fill: look at the word        | acquire | finish (release): the old payload was read         |
 //! | fill: write the word          | release | take (acquire): the payload is there               |
 //! | fill: publish the position    | release | consumer's load (acquire): the word is there       |
+//! | merge: look at the word       | acquire | finish (release): what the event names is unused   |
 //! | merge: change the word        | release | take (acquire): what made the source fire is there |
 //! | retract: look at the word     | acquire | finish (release): what the event names is unused   |
 //!
