@@ -45,8 +45,6 @@ struct peer {
 	void (*del)(const int *fd, unsigned int first, unsigned int num);
 	/* Takes @want events that have fired and are known as first, first + 1 ...; never sleeps. */
 	void (*take)(unsigned int first, unsigned int want);
-	/* Takes what there is, at most @max; sleeps if there is nothing. */
-	unsigned int (*wait)(unsigned int *told, unsigned int max);
 	/* A level: it is read before it is taken again. */
 	bool level;
 };

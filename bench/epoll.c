@@ -55,17 +55,5 @@ static void take(unsigned int first, unsigned int want)
 		need(told[i].data.u64 == first + i, "epoll: another source");
 }
 
-static unsigned int wait(unsigned int *which, unsigned int max)
-{
-	int i, n;
-
-	calls++;
-	n = epoll_wait(epfd, told, (int)max, -1);
-	need(n > 0, "epoll_wait");
-	for (i = 0; i < n; i++)
-		which[i] = (unsigned int)told[i].data.u64;
-	return (unsigned int)n;
-}
-
-const struct peer epoll_et = { "epoll-et", open_epoll, add_et, del, take, wait, false };
-const struct peer epoll_lt = { "epoll-lt", open_epoll, add_lt, del, take, wait, true };
+const struct peer epoll_et = { "epoll-et", open_epoll, add_et, del, take, false };
+const struct peer epoll_lt = { "epoll-lt", open_epoll, add_lt, del, take, true };

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kevent: with a ring, and by kevent_get_events(). */
+#include <poll.h>
+
 #include "bench.h"
 
 static struct kevent_consumer c;
@@ -41,11 +43,9 @@ static void ctl(unsigned int cmd, uint32_t type, uint32_t mask, const int *fd, u
 	}
 }
 
-#define IN	0x001	/* EPOLLIN */
-
 static void add(const int *fd, unsigned int first, unsigned int num)
 {
-	ctl(KEVENT_CTL_ADD, KEVENT_POLL, IN, fd, first, num);
+	ctl(KEVENT_CTL_ADD, KEVENT_POLL, POLLIN, fd, first, num);
 }
 
 static void add_socket(const int *fd, unsigned int first, unsigned int num)
@@ -56,6 +56,11 @@ static void add_socket(const int *fd, unsigned int first, unsigned int num)
 static void del(const int *fd, unsigned int first, unsigned int num)
 {
 	ctl(KEVENT_CTL_REMOVE, KEVENT_POLL, 0, fd, first, num);
+}
+
+static void del_socket(const int *fd, unsigned int first, unsigned int num)
+{
+	ctl(KEVENT_CTL_REMOVE, KEVENT_SOCKET, 0, fd, first, num);
 }
 
 static void take_ring(unsigned int first, unsigned int want)
@@ -79,40 +84,11 @@ static void take_get(unsigned int first, unsigned int want)
 		need(batch[i].user == first + i, "kevent: another source");
 }
 
-static unsigned int wait_ring(unsigned int *told, unsigned int max)
-{
-	unsigned int n = 0;
-	struct ukevent *ev;
-
-	for (;;) {
-		while (n < max && (ev = kevent_ring_take(&c))) {
-			told[n++] = (unsigned int)ev->user;
-			kevent_ring_finish(&c, ev);
-		}
-		if (n)
-			return n;
-		calls++;
-		kevent_ring_wait(&c, NULL);
-	}
-}
-
-static unsigned int wait_get(unsigned int *told, unsigned int max)
-{
-	int i, n;
-
-	calls++;
-	n = kevent_get_events(c.fd, 1, max, NULL, batch, 0);
-	need(n > 0, "kevent_get_events");
-	for (i = 0; i < n; i++)
-		told[i] = (unsigned int)batch[i].user;
-	return (unsigned int)n;
-}
-
-const struct peer kevent_ring = { "kevent", open_ring, add, del, take_ring, wait_ring, false };
+const struct peer kevent_ring = { "kevent", open_ring, add, del, take_ring, false };
 const struct peer kevent_socket = {
-	"kevent", open_ring, add_socket, del, take_ring, wait_ring, false
+	"kevent", open_ring, add_socket, del_socket, take_ring, false
 };
-const struct peer kevent_get = { "kevent-get", open_plain, add, del, take_get, wait_get, false };
+const struct peer kevent_get = { "kevent-get", open_plain, add, del, take_get, false };
 const struct peer kevent_get_socket = {
-	"kevent-get", open_plain, add_socket, del, take_get, wait_get, false
+	"kevent-get", open_plain, add_socket, del_socket, take_get, false
 };

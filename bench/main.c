@@ -7,8 +7,8 @@
  *	BENCH workload=NAME peer=NAME events=N instructions=I calls=C switches=S
  *
  * per event: instructions, or ns, as the first argument calls what the clock counts; system calls;
- * and context switches. The peer "none" does the same work without being told; what another needs beyond that is
- * the cost of its events.
+ * and context switches. The peer "none" does the same work without being told; what another needs
+ * beyond that is the cost of its events.
  */
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -81,23 +81,5 @@ static void take(unsigned int first, unsigned int want)
 	}
 }
 
-static unsigned int wait(unsigned int *told, unsigned int max)
-{
-	struct io_uring_cqe *cqe;
-	unsigned int n = 0;
-
-	for (;;) {
-		while (n < max && (cqe = ring_peek(&ring))) {
-			need(cqe->res > 0 && cqe->flags & IORING_CQE_F_MORE,
-			     "io_uring: a poll ended");
-			told[n++] = (unsigned int)cqe->user_data;
-			ring_seen(&ring);
-		}
-		if (n)
-			return n;
-		ring_enter(&ring, 1);
-	}
-}
-
-const struct peer uring = { "io_uring", open_default, add, del, take, wait, false };
-const struct peer uring_defer = { "io_uring-defer", open_defer, add, del, take, wait, false };
+const struct peer uring = { "io_uring", open_default, add, del, take, false };
+const struct peer uring_defer = { "io_uring-defer", open_defer, add, del, take, false };

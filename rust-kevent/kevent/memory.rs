@@ -224,26 +224,17 @@ impl Memory for RingAccess {
 
     #[inline]
     fn write(&self, position: u64, template: &Event, error: u32) {
-        let slot = self.slot(position).cast::<u64>();
-        let pair = |low: u32, high: u32| {
-            if cfg!(target_endian = "little") {
-                u64::from(low) | (u64::from(high) << 32)
-            } else {
-                u64::from(high) | (u64::from(low) << 32)
-            }
-        };
-        let values = [
-            (0, template.id),
-            (1, pair(template.kind, template.mask)),
-            (2, pair(template.flags, error)),
-            (4, template.user),
-            (5, template.param[0]),
-            (6, template.param[1]),
-        ];
-        for (index, value) in values {
-            // SAFETY: The index lies in the slot. Whoever else accesses it is in user space, and
-            // stands any value.
-            unsafe { slot.add(index).write_volatile(value) };
+        let slot = self.slot(position).cast::<Event>();
+        // SAFETY: The slot has the layout of an event. Whoever else accesses it is in user space, and
+        // stands any value.
+        unsafe {
+            (&raw mut (*slot).id).write_volatile(template.id);
+            (&raw mut (*slot).kind).write_volatile(template.kind);
+            (&raw mut (*slot).mask).write_volatile(template.mask);
+            (&raw mut (*slot).flags).write_volatile(template.flags);
+            (&raw mut (*slot).error).write_volatile(error);
+            (&raw mut (*slot).user).write_volatile(template.user);
+            (&raw mut (*slot).param).write_volatile(template.param);
         }
     }
 

@@ -4,8 +4,8 @@
 //!
 //! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, each
 //! as large as all before it, so that no registration ever moves and a lookup is two loads: a handle
-//! has the chunk in its upper 4 bits, and the place in it below. Chunks
-//! are allocated by the caller, outside the lock.
+//! has the chunk in its upper 4 bits, and the place in it below. Chunks are allocated by the caller,
+//! outside the lock.
 
 use super::{
     array::Array,
@@ -157,6 +157,9 @@ impl<T> Registration<T> {
 const FIRST_CHUNK_SHIFT: u32 = 6;
 const CHUNKS: usize = 16;
 const OFFSET_BITS: u32 = 28;
+
+const _: () = assert!(CHUNKS <= 1 << (32 - OFFSET_BITS));
+const _: () = assert!(FIRST_CHUNK_SHIFT as usize + CHUNKS <= OFFSET_BITS as usize);
 
 /// The registrations of one queue.
 pub struct Table<T = ()> {

@@ -15,9 +15,9 @@
 //! # What the kernel believes
 //!
 //! Nothing that user space can write. For each slot it keeps a [`Slot`] of its own, with the
-//! position, what fired and the registration, or a copy of that when it goes. It asks of a word only whether it
-//! is still the one that it wrote (by compare-exchange), and whether the slot may be filled. A word
-//! of garbage is neither: it costs its writers a slot or an event of theirs.
+//! position, what fired and the registration, or a copy of that when it goes. It asks of a word only
+//! whether it is still the one that it wrote (by compare-exchange), and whether the slot may be
+//! filled. A word of garbage is neither: it costs its writers a slot or an event of theirs.
 //!
 //! # Memory order
 //!
@@ -287,7 +287,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Takes the free slot at `position` out of the chain that it is in.
-    #[cold]
+    #[inline(never)]
     pub fn vacate<T>(&mut self, table: &mut Table<T>, position: u64) {
         self.unchain(table, self.index(position));
     }
@@ -359,7 +359,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Drops the newest entry of a registration, which is finished, from its chain.
-    #[cold]
+    #[inline(never)]
     pub fn unlink<T>(&mut self, table: &mut Table<T>, handle: Handle) {
         let newest = table.newest(handle);
         self.release(table, newest);

@@ -17,16 +17,15 @@ use crate::command::{check as run_to_end, command};
 use crate::context::Context;
 use crate::guest::boot::{Accel, COUNTED, Mode};
 use crate::guest::exec;
-use crate::guest::initramfs::Initramfs;
-use crate::guest::programs::{Compiler, Guests};
 use crate::guest::selftests::{self, Kernel};
 use crate::guest::session::{Limits, RawPort};
 use crate::progress::Step;
 use crate::run;
 use crate::tools::version_of;
+use crate::tree::worktree;
 use measured::{Made, Measured};
 
-/// A run needs half a minute.
+/// A run needs less than a minute.
 const LIMITS: Limits = Limits {
     silence: Duration::from_secs(300),
     total: Duration::from_secs(600),
@@ -118,21 +117,9 @@ fn measure(ctx: &Context, only: Option<&str>) -> Result<Measured> {
 fn pack(ctx: &Context, kernel: &Kernel, only: Option<&str>) -> Result<PathBuf> {
     let _lock = ctx.lock()?;
     let out = selftests::folder(ctx)?;
-    let tools = ctx.tools();
-    let compiler = Compiler {
-        gcc: tools.gcc()?,
-        clang: &tools.llvm()?.bin.join("clang"),
-        repo: &ctx.repo,
-        tree: &kernel.tree,
-    };
-    let guests = Guests {
-        gcc: tools.guest_gcc()?,
-        flags: ctx.arch.compiler().flags,
-        folder: "bench",
-    };
     let program = out.join("bench-program");
-    compile(ctx, guests.gcc, &program)?;
-    let mut initramfs = Initramfs::new(&compiler.init(&guests, &out)?);
+    compile(ctx, ctx.tools().guest_gcc()?, &program)?;
+    let mut initramfs = run::initramfs(ctx, kernel, false)?;
     initramfs.program("/exec/bench", &program);
     let words = ["/exec/bench", "instructions"].into_iter().chain(only);
     exec::argv(&mut initramfs, words);
@@ -144,6 +131,7 @@ fn pack(ctx: &Context, kernel: &Kernel, only: Option<&str>) -> Result<PathBuf> {
 fn compile(ctx: &Context, gcc: &Path, program: &Path) -> Result<()> {
     let sources = glob::glob(&ctx.repo.join("bench/*.c").to_string_lossy())?;
     let mut gcc = command(gcc);
+    gcc.args(ctx.arch.compiler().flags);
     gcc.args(["-std=gnu11", "-O2", "-D_GNU_SOURCE", "-static"]);
     gcc.args(["-Wall", "-Wextra", "-Werror"]);
     gcc.arg("-I").arg(ctx.repo.join("linux/include/uapi"));
@@ -163,31 +151,17 @@ fn made(ctx: &Context, kernel: &Kernel) -> Result<Made> {
         let version = version.with_context(|| format!("{} has no version", program.display()))?;
         Ok(version.to_string())
     };
+    let path = kernel.tree.join("Makefile");
+    let makefile = fs::read_to_string(&path);
+    let makefile = makefile.with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Made {
-        linux: kernel_version(&kernel.tree)?,
+        linux: worktree::release(&makefile)?,
         clang: version(&tools.llvm()?.bin.join("clang"))?,
         rustc: version(&tools.rust()?.rustc)?,
         qemu: version(tools.qemu()?)?,
         gcc: version(tools.guest_gcc()?)?,
         config: build::fragment_names(ctx)?,
     })
-}
-
-fn kernel_version(tree: &Path) -> Result<String> {
-    let makefile = tree.join("Makefile");
-    let text = fs::read_to_string(&makefile);
-    let text = text.with_context(|| format!("cannot read {}", makefile.display()))?;
-    let field = |name: &str| {
-        let mut lines = text.lines().filter_map(|line| line.split_once(" = "));
-        let value = lines.find(|(key, _)| *key == name).map(|(_, value)| value);
-        value.with_context(|| format!("no {name} in {}", makefile.display()))
-    };
-    Ok(format!(
-        "{}.{}.{}",
-        field("VERSION")?,
-        field("PATCHLEVEL")?,
-        field("SUBLEVEL")?
-    ))
 }
 
 /// What came through ports of the guest.

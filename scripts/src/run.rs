@@ -87,7 +87,8 @@ pub fn kernel(ctx: &Context, accel: Accel) -> Result<Kernel> {
     })
 }
 
-fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initramfs> {
+/// What every guest has, and the selftests where they are wanted.
+pub fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initramfs> {
     let out = selftests::folder(ctx)?;
     let tools = ctx.tools();
     let compiler = Compiler {

@@ -1,7 +1,7 @@
 //! `cargo xtask tree`: Linux with the series applied.
 
 mod own;
-mod worktree;
+pub mod worktree;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,9 @@
 //! What was measured, as JSON and against what was measured before.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
+
+use crate::guest::bench::Words;
 
 /// Kevent's side of a comparison; all other peers are what it is compared with.
 pub const OURS: &str = "kevent";
@@ -155,29 +155,17 @@ impl Measured {
     }
 }
 
-fn cost(words: &str) -> Result<(String, Cost)> {
-    let pairs = words
-        .split_whitespace()
-        .filter_map(|word| word.split_once('='));
-    let values: BTreeMap<&str, &str> = pairs.collect();
-    let text = |key: &str| {
-        let value = values.get(key).copied();
-        value.with_context(|| format!("the benchmark did not tell {key}: {words}"))
-    };
-    let number = |key: &str| -> Result<f64> {
-        let value: Option<f64> = text(key)?.parse().ok();
-        let value = value.filter(|value| value.is_finite() && *value >= 0.0);
-        value.with_context(|| format!("{key} is no count: {words}"))
-    };
-    let events = text("events")?.parse().ok();
+fn cost(line: &str) -> Result<(String, Cost)> {
+    let words = Words::of(line);
+    let events = words.text("events")?.parse().ok();
     Ok((
-        text("workload")?.to_owned(),
+        words.text("workload")?.to_owned(),
         Cost {
-            peer: text("peer")?.to_owned(),
-            events: events.with_context(|| format!("events is no number: {words}"))?,
-            instructions: number("instructions")?,
-            calls: number("calls")?,
-            switches: number("switches")?,
+            peer: words.text("peer")?.to_owned(),
+            events: events.with_context(|| format!("events is no number: {line}"))?,
+            instructions: words.number("instructions")?,
+            calls: words.number("calls")?,
+            switches: words.number("switches")?,
         },
     ))
 }

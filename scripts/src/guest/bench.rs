@@ -36,28 +36,41 @@ impl Measurement {
     }
 }
 
-fn case(words: &str) -> Result<Case> {
-    let pairs = words
-        .split_whitespace()
-        .filter_map(|word| word.split_once('='));
-    let values: BTreeMap<&str, &str> = pairs.collect();
-    let text = |key: &str| {
-        let value = values.get(key).copied();
-        value.with_context(|| format!("the benchmark did not tell {key}: {words}"))
-    };
-    let number = |key: String| -> Result<f64> {
-        let value: Option<f64> = text(&key)?.parse().ok();
+/// The words `key=value` of one line.
+pub struct Words<'a> {
+    line: &'a str,
+    values: BTreeMap<&'a str, &'a str>,
+}
+
+impl<'a> Words<'a> {
+    pub fn of(line: &'a str) -> Words<'a> {
+        let words = line.split_whitespace();
+        let values = words.filter_map(|word| word.split_once('=')).collect();
+        Words { line, values }
+    }
+
+    pub fn text(&self, key: &str) -> Result<&'a str> {
+        let value = self.values.get(key).copied();
+        value.with_context(|| format!("the benchmark did not tell {key}: {}", self.line))
+    }
+
+    pub fn number(&self, key: &str) -> Result<f64> {
+        let value: Option<f64> = self.text(key)?.parse().ok();
         let value = value.filter(|value| value.is_finite() && *value >= 0.0);
-        value.with_context(|| format!("{key} is no count: {words}"))
-    };
+        value.with_context(|| format!("{key} is no count: {}", self.line))
+    }
+}
+
+fn case(line: &str) -> Result<Case> {
+    let words = Words::of(line);
     let cost = |of: &str| -> Result<Cost> {
         Ok(Cost {
-            syscalls: number(format!("{of}_syscalls"))?,
-            instructions: number(format!("{of}_instructions"))?,
+            syscalls: words.number(&format!("{of}_syscalls"))?,
+            instructions: words.number(&format!("{of}_instructions"))?,
         })
     };
     Ok(Case {
-        name: text("case")?.to_owned(),
+        name: words.text("case")?.to_owned(),
         kevent: cost("kevent")?,
         epoll: cost("epoll")?,
     })

@@ -66,7 +66,7 @@ pub fn checkout(user: &Git, path: &Path, commit: &str) -> Result<()> {
 }
 
 /// "7.3.4" of a kernel's Makefile.
-fn release(makefile: &str) -> Result<String> {
+pub fn release(makefile: &str) -> Result<String> {
     let field = |name: &str| {
         let mut fields = makefile.lines().filter_map(|line| line.split_once(" ="));
         fields
