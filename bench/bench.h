@@ -45,6 +45,8 @@ struct peer {
 	void (*del)(const int *fd, unsigned int first, unsigned int num);
 	/* Takes @want events that have fired and are known as first, first + 1 ...; never sleeps. */
 	void (*take)(unsigned int first, unsigned int want);
+	/* Sleeps until there are events, and takes up to @max; any thread may. */
+	unsigned int (*wait)(unsigned int *known, unsigned int max);
 	/* A level: it is read before it is taken again. */
 	bool level;
 };
@@ -55,14 +57,26 @@ extern const struct peer uring, uring_defer;
 
 /* Work may say which part of it counts. */
 void count_from_here(void);
+void count_since(uint64_t moment);
 void count_to_here(void);
 
 /* @work, warmed up and then measured in a process of its own, is reported in one line. */
 void measure(const char *workload, const char *peer, unsigned int events,
 	     void (*set_up)(void), void (*work)(unsigned int events));
 
-/* As many descriptors as there may be. */
-void raise_limits(void);
+/* The lines of a measurement in @unit; calls and switches are since begin_counting(). */
+void begin_counting(void);
+void report(const char *workload, const char *peer, unsigned int events, const char *unit,
+	    double cost);
+/* Runs @work in a process of its own. */
+void in_child(void (*work)(void));
+
+/* eventfds, for each of @fd. */
+void open_eventfds(int *fd, unsigned int num);
+void fire(int fd);
+
+/* Binds the caller to one processor, counted from 0. */
+void run_on(int processor);
 
 /* Whose turn it is, in a workload that goes through all peers. */
 extern const struct peer *peer;
@@ -72,5 +86,12 @@ void eventfd_workloads(void);
 void echo_workloads(void);
 void ctl_workloads(void);
 void timer_workloads(void);
+void many_timers_workloads(void);
+void memory_workloads(void);
+void http_workloads(void);
+void growth_workloads(void);
+void pair_workloads(void);
+void crowd_workloads(void);
+void step_workloads(void);
 
 #endif

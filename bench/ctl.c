@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Registration and removal of eventfds, 64 at a time. */
-#include <sys/eventfd.h>
-
 #include "bench.h"
 
 #define EVENTS	20480
@@ -10,12 +8,7 @@ static int fd[BATCH];
 
 static void set_up(void)
 {
-	int i;
-
-	for (i = 0; i < BATCH; i++) {
-		fd[i] = eventfd(0, 0);
-		need(fd[i] >= 0, "eventfd");
-	}
+	open_eventfds(fd, BATCH);
 	peer->open(BATCH);
 }
 

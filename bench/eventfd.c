@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* 64 eventfds: one fires and is taken, all fire and are taken, one fires 64 times. */
-#include <sys/eventfd.h>
-
 #include "bench.h"
 
 #define EVENTS	20480
 
 static int fd[BATCH];
-
-static void fire(unsigned int i)
-{
-	static const uint64_t one = 1;
-
-	calls++;
-	need(write(fd[i], &one, sizeof(one)) == sizeof(one), "write");
-}
 
 static void drain(unsigned int i)
 {
@@ -26,12 +16,7 @@ static void drain(unsigned int i)
 
 static void open_fds(void)
 {
-	int i;
-
-	for (i = 0; i < BATCH; i++) {
-		fd[i] = eventfd(0, 0);
-		need(fd[i] >= 0, "eventfd");
-	}
+	open_eventfds(fd, BATCH);
 }
 
 static void watch(void)
@@ -44,7 +29,7 @@ static void watch(void)
 static void one_alone(unsigned int events)
 {
 	while (events--)
-		fire(events % BATCH);
+		fire(fd[events % BATCH]);
 }
 
 static void one(unsigned int events)
@@ -52,7 +37,7 @@ static void one(unsigned int events)
 	unsigned int i;
 
 	for (i = 0; i < events; i++) {
-		fire(i % BATCH);
+		fire(fd[i % BATCH]);
 		peer->take(i % BATCH, 1);
 		if (peer->level)
 			drain(i % BATCH);
@@ -65,7 +50,7 @@ static void batch_alone(unsigned int events)
 
 	for (; events; events -= BATCH)
 		for (i = 0; i < BATCH; i++)
-			fire(i);
+			fire(fd[i]);
 }
 
 static void batch(unsigned int events)
@@ -74,7 +59,7 @@ static void batch(unsigned int events)
 
 	for (; events; events -= BATCH) {
 		for (i = 0; i < BATCH; i++)
-			fire(i);
+			fire(fd[i]);
 		peer->take(0, BATCH);
 		for (i = 0; peer->level && i < BATCH; i++)
 			drain(i);
@@ -87,7 +72,7 @@ static void storm_alone(unsigned int events)
 
 	for (; events; events -= BATCH)
 		for (i = 0; i < BATCH; i++)
-			fire(0);
+			fire(fd[0]);
 }
 
 /* A default io_uring completes each time that the one source fires. */
@@ -97,7 +82,7 @@ static void storm(unsigned int events)
 
 	for (; events; events -= BATCH) {
 		for (i = 0; i < BATCH; i++)
-			fire(0);
+			fire(fd[0]);
 		for (i = 0; i < told; i++)
 			peer->take(0, 1);
 		if (peer->level)

@@ -84,11 +84,51 @@ static void take_get(unsigned int first, unsigned int want)
 		need(batch[i].user == first + i, "kevent: another source");
 }
 
-const struct peer kevent_ring = { "kevent", open_ring, add, del, take_ring, false };
-const struct peer kevent_socket = {
-	"kevent", open_ring, add_socket, del_socket, take_ring, false
+static unsigned int wait_ring(unsigned int *known, unsigned int max)
+{
+	static __thread struct kevent_consumer mine;
+	static uint32_t owners;
+	unsigned int n = 0;
+	struct ukevent *ev;
+
+	if (!mine.ring)
+		need(!kevent_ring_join(&mine, &c, 1 + __atomic_add_fetch(&owners, 1,
+									 __ATOMIC_RELAXED)),
+		     "kevent_ring_join");
+	for (;;) {
+		while (n < max && (ev = kevent_ring_take(&mine))) {
+			known[n++] = (unsigned int)ev->user;
+			kevent_ring_finish(&mine, ev);
+		}
+		if (n)
+			return n;
+		calls++;
+		need(kevent_ring_wait(&mine, NULL) >= 0 || errno == EINTR, "kevent_wait");
+	}
+}
+
+static unsigned int wait_get(unsigned int *known, unsigned int max)
+{
+	static __thread struct ukevent got[BATCH];
+	int i, n;
+
+	calls++;
+	n = kevent_get_events(c.fd, 1, max < BATCH ? max : BATCH, NULL, got, 0);
+	need(n > 0, "kevent_get_events");
+	for (i = 0; i < n; i++)
+		known[i] = (unsigned int)got[i].user;
+	return (unsigned int)n;
+}
+
+const struct peer kevent_ring = {
+	"kevent", open_ring, add, del, take_ring, wait_ring, false
 };
-const struct peer kevent_get = { "kevent-get", open_plain, add, del, take_get, false };
+const struct peer kevent_socket = {
+	"kevent", open_ring, add_socket, del_socket, take_ring, wait_ring, false
+};
+const struct peer kevent_get = {
+	"kevent-get", open_plain, add, del, take_get, wait_get, false
+};
 const struct peer kevent_get_socket = {
-	"kevent-get", open_plain, add_socket, del_socket, take_get, false
+	"kevent-get", open_plain, add_socket, del_socket, take_get, wait_get, false
 };

@@ -4,12 +4,14 @@
  *
  * The line of a measurement:
  *
- *	BENCH workload=NAME peer=NAME events=N instructions=I calls=C switches=S
+ *	BENCH workload=NAME peer=NAME events=N unit=U cost=X calls=C switches=S
  *
- * per event: instructions, or ns, as the first argument calls what the clock counts; system calls;
- * and context switches. The peer "none" does the same work without being told; what another needs
+ * per event: the cost, in what the first argument calls the clock's unit if not said otherwise;
+ * system calls; and context switches. The peer "none" does the same work without being told; what another needs
  * beyond that is the cost of its events.
  */
+#include <sched.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 
@@ -19,6 +21,7 @@ uint64_t calls;
 const struct peer *peer;
 
 static const char *unit = "ns";
+static long switched;
 
 static struct {
 	uint64_t begin, calls;		/* of the part under way */
@@ -39,10 +42,30 @@ static long switches(void)
 	return r.ru_nvcsw + r.ru_nivcsw;
 }
 
-void count_from_here(void)
+void begin_counting(void)
+{
+	switched = switches();
+	calls = 0;
+}
+
+void report(const char *workload, const char *name, unsigned int events, const char *in,
+	    double cost)
+{
+	printf("BENCH workload=%s peer=%s events=%u unit=%s cost=%.3f calls=%.4f switches=%.4f\n",
+	       workload, name, events, in ? in : unit, cost, (double)calls / events,
+	       (double)(switches() - switched) / events);
+	fflush(stdout);
+}
+
+void count_since(uint64_t moment)
 {
 	parts.calls = calls;
-	parts.begin = now();
+	parts.begin = moment;
+}
+
+void count_from_here(void)
+{
+	count_since(now());
 }
 
 void count_to_here(void)
@@ -55,15 +78,13 @@ static void run(const char *workload, const char *name, unsigned int events,
 		void (*set_up)(void), void (*work)(unsigned int events))
 {
 	uint64_t begin, time;
-	long before;
 
 	set_up();
 	/* What the kernel has put off is done elsewhere. */
 	usleep(200000);
 	work(events / 8);
 	memset(&parts, 0, sizeof(parts));
-	before = switches();
-	calls = 0;
+	begin_counting();
 	begin = now();
 	work(events);
 	time = now() - begin;
@@ -71,10 +92,7 @@ static void run(const char *workload, const char *name, unsigned int events,
 		time = parts.time;
 		calls = parts.called;
 	}
-	printf("BENCH workload=%s peer=%s events=%u %s=%.3f calls=%.4f switches=%.4f\n", workload,
-	       name, events, unit, (double)time / events, (double)calls / events,
-	       (double)(switches() - before) / events);
-	fflush(stdout);
+	report(workload, name, events, unit, (double)time / events);
 }
 
 void measure(const char *workload, const char *name, unsigned int events,
@@ -95,14 +113,58 @@ void measure(const char *workload, const char *name, unsigned int events,
 	}
 }
 
-void raise_limits(void)
+void in_child(void (*work)(void))
 {
-	struct rlimit all = { 1 << 21, 1 << 21 };
-	FILE *f = fopen("/proc/sys/fs/nr_open", "w");
+	pid_t child = fork();
+	int status;
 
-	if (f) {
-		fprintf(f, "%u\n", 1 << 21);
-		fclose(f);
+	need(child >= 0, "fork");
+	if (!child) {
+		work();
+		_exit(0);
+	}
+	need(waitpid(child, &status, 0) == child && !status, "a measurement");
+}
+
+void open_eventfds(int *fd, unsigned int num)
+{
+	for (; num; num--, fd++) {
+		*fd = eventfd(0, 0);
+		need(*fd >= 0, "eventfd");
+	}
+}
+
+void fire(int fd)
+{
+	static const uint64_t one = 1;
+
+	calls++;
+	need(write(fd, &one, sizeof(one)) == sizeof(one), "write");
+}
+
+void run_on(int processor)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(processor, &set);
+	need(!sched_setaffinity(0, sizeof(set), &set), "sched_setaffinity");
+}
+
+/* A million of everything. */
+static void raise_limits(void)
+{
+	static const char *const limits[] = {
+		"/proc/sys/fs/nr_open", "/proc/sys/fs/file-max",
+		"/proc/sys/fs/epoll/max_user_watches", "/proc/sys/user/max_kevent_watches",
+	};
+	struct rlimit all = { 1 << 21, 1 << 21 };
+	unsigned int i;
+	FILE *f;
+
+	for (i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+		f = fopen(limits[i], "w");
+		need(f && fprintf(f, "%u\n", 1 << 21) > 0 && !fclose(f), limits[i]);
 	}
 	need(!setrlimit(RLIMIT_NOFILE, &all), "setrlimit");
 }
@@ -117,18 +179,29 @@ int main(int argc, char **argv)
 		{ "echo", echo_workloads },
 		{ "ctl", ctl_workloads },
 		{ "timer", timer_workloads },
+		{ "http", http_workloads },
+		{ "memory", memory_workloads },
+		{ "growth", growth_workloads },
+		{ "timers", many_timers_workloads },
+		{ "pair", pair_workloads },
+		{ "crowd", crowd_workloads },
+		{ "step", step_workloads },
 	};
-	unsigned int i;
+	const unsigned int num = sizeof(all) / sizeof(all[0]);
+	unsigned int i, j;
 
-	if (argc < 2) {
-		fprintf(stderr, "usage: bench instructions|ns [workload]\n");
+	if (argc < 3) {
+		fprintf(stderr, "usage: bench instructions|ns WORKLOAD...\n");
 		return 2;
 	}
 	unit = argv[1];
 	raise_limits();
 	sleep(2);
-	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (argc < 3 || !strcmp(argv[2], all[i].name))
-			all[i].run();
+	for (j = 2; j < (unsigned int)argc; j++) {
+		for (i = 0; i < num && strcmp(argv[j], all[i].name); i++)
+			;
+		need(i < num, argv[j]);
+		all[i].run();
+	}
 	return 0;
 }

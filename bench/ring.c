@@ -5,6 +5,7 @@
 #include "ring.h"
 
 #define ENTRIES	4096
+#define MOST	65536		/* completions that io_uring lets have */
 
 static int enter(struct ring *r, unsigned int submit, unsigned int wait, unsigned int flags)
 {
@@ -23,6 +24,8 @@ void ring_open(struct ring *r, unsigned int flags, unsigned int completions)
 	char *rings;
 	int fd;
 
+	if (p.cq_entries > MOST)
+		p.cq_entries = MOST;
 	fd = (int)syscall(__NR_io_uring_setup, ENTRIES, &p);
 	need(fd >= 0, "io_uring_setup");
 	need(p.features & IORING_FEAT_SINGLE_MMAP, "io_uring: one mapping");

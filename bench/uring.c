@@ -81,5 +81,27 @@ static void take(unsigned int first, unsigned int want)
 	}
 }
 
-const struct peer uring = { "io_uring", open_default, add, del, take, false };
-const struct peer uring_defer = { "io_uring-defer", open_defer, add, del, take, false };
+/* One thread only: a ring has one consumer. */
+static unsigned int wait_uring(unsigned int *known, unsigned int max)
+{
+	struct io_uring_cqe *cqe;
+	unsigned int n = 0;
+
+	for (;;) {
+		while (n < max && (cqe = ring_peek(&ring))) {
+			need(cqe->res > 0 && cqe->flags & IORING_CQE_F_MORE, "io_uring: a poll ended");
+			known[n++] = (unsigned int)cqe->user_data;
+			ring_seen(&ring);
+		}
+		if (n)
+			return n;
+		ring_enter(&ring, 1);
+	}
+}
+
+const struct peer uring = {
+	"io_uring", open_default, add, del, take, wait_uring, false
+};
+const struct peer uring_defer = {
+	"io_uring-defer", open_defer, add, del, take, wait_uring, false
+};

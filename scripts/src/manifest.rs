@@ -30,6 +30,9 @@ pub struct Manifest {
     /// Files that list things and grow by whole lines per patch.
     #[serde(default)]
     pub growing: Vec<String>,
+    /// Files of our folders that are for this repository alone.
+    #[serde(default)]
+    pub apart: Vec<String>,
     pub patch: Vec<Patch>,
 }
 
@@ -133,7 +136,18 @@ impl Manifest {
             .keys()
             .map(String::as_str)
             .filter(|file| !owner.contains_key(file))
+            .filter(|file| !self.apart.iter().any(|apart| apart == file))
             .collect();
+        for apart in &self.apart {
+            ensure!(
+                sources.contains_key(apart),
+                "{apart} is not there to be apart"
+            );
+            ensure!(
+                !owner.contains_key(apart.as_str()),
+                "{apart} is in a patch too"
+            );
+        }
         ensure!(
             rest.is_empty(),
             "in no patch of the manifest: {}",
@@ -292,6 +306,16 @@ mod tests {
             claims,
             [vec!["selftests/a.c"], vec!["linux/fs/k.c", "selftests/b.c"]]
         );
+    }
+
+    #[test]
+    fn what_is_apart_is_in_no_patch() {
+        let manifest = manifest(&format!("apart = ['Documentation/a.md']\n{TWO}"));
+        let names = ["linux/fs/k.c", "selftests/a.c", "selftests/b.c"];
+        let with = [&names[..], &["Documentation/a.md"]].concat();
+        let claims = manifest.claims(&files(&with)).unwrap();
+        assert_eq!(claims.concat().len(), names.len());
+        assert!(manifest.claims(&files(&names)).is_err());
     }
 
     #[test]

@@ -5,6 +5,15 @@ use comfy_table::{CellAlignment, Table, presets};
 use super::measured::{Measured, NONE, Workload};
 
 pub fn show(measured: &Measured) -> String {
+    written(measured, "", presets::UTF8_BORDERS_ONLY)
+}
+
+/// The same, in Markdown.
+pub fn page(measured: &Measured) -> String {
+    written(measured, "\n", presets::ASCII_MARKDOWN)
+}
+
+fn written(measured: &Measured, between: &str, preset: &str) -> String {
     let made = &measured.made;
     let mut text = format!(
         "Linux {}, clang {}, rustc {}, gcc {}, QEMU {}, {}; all numbers are per event\n",
@@ -16,7 +25,9 @@ pub fn show(measured: &Measured) -> String {
         made.config.join(" + ")
     );
     for workload in &measured.workloads {
-        text.push_str(&format!("\n{}\n{}\n", workload.name, table(workload)));
+        let mut table = table(workload);
+        let table = table.load_preset(preset);
+        text.push_str(&format!("\n{}\n{between}{table}\n", workload.name));
     }
     text.truncate(text.trim_end().len());
     text
@@ -24,10 +35,9 @@ pub fn show(measured: &Measured) -> String {
 
 fn table(workload: &Workload) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header([
         "peer",
-        "instructions",
+        &*workload.unit,
         "of them for the event",
         "system calls",
         "switches",
@@ -39,7 +49,7 @@ fn table(workload: &Workload) -> Table {
         let ratio = best.filter(|_| cost.peer != NONE).map(|best| added / best);
         table.add_row([
             cost.peer.clone(),
-            format!("{:.0}", cost.instructions),
+            format!("{:.0}", cost.cost),
             format!("{added:.0}"),
             format!("{:.2}", cost.calls),
             format!("{:.3}", cost.switches),
@@ -54,6 +64,22 @@ fn table(workload: &Workload) -> Table {
     table
 }
 
+/// One event of each peer.
+pub fn show_steps(events: &[super::step::Event]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED);
+    table.set_header(["peer", "instructions", "locked"]);
+    for event in events {
+        let (instructions, locked) = (event.instructions, event.locked);
+        table.add_row([
+            event.peer.to_owned(),
+            instructions.to_string(),
+            locked.to_string(),
+        ]);
+    }
+    format!("One eventfd fires once and is taken, stepped through:\n\n{table}\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::measured::{Cost, Made};
@@ -64,7 +90,7 @@ mod tests {
         let cost = |peer: &str, instructions| Cost {
             peer: peer.to_owned(),
             events: 64,
-            instructions,
+            cost: instructions,
             calls: 1.0,
             switches: 0.0,
         };
@@ -79,6 +105,7 @@ mod tests {
             },
             workloads: vec![Workload {
                 name: "one".to_owned(),
+                unit: "instructions".to_owned(),
                 costs: vec![
                     cost("none", 400.0),
                     cost("kevent", 1200.0),

@@ -20,15 +20,18 @@ pub struct Boot {
     pub bench: bool,
     /// Whether the programs are those of 32 bits.
     pub compat: bool,
+    /// Of QEMU's guest, as its option `-m` has it.
+    pub memory: &'static str,
 }
 
-const SMP: Boot = Boot {
+pub const SMP: Boot = Boot {
     name: "smp",
     title: "2 CPUs",
     cpus: 2,
     counted: false,
     bench: false,
     compat: false,
+    memory: "1G",
 };
 
 pub const COUNTED: Boot = Boot {
@@ -153,7 +156,7 @@ pub fn qemu(
     } = machine;
     let mut qemu = command(program);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
-    qemu.args(["-display", "none", "-monitor", "none", "-m", "1G"]);
+    qemu.args(["-display", "none", "-monitor", "none", "-m", boot.memory]);
     qemu.args(["-machine", machine]);
     match (accel, boot.counted) {
         (_, true) => {
