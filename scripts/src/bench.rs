@@ -93,6 +93,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME", value_parser = names())]
     only: Option<String>,
 
+    /// Make the page and the pictures of the checked-in results again
+    #[arg(long, conflicts_with_all = ["only", "check", "update", "step"])]
+    draw: bool,
+
     /// Step through one event of each peer, count locked instructions, and list the wake-up path
     #[arg(long, conflicts_with_all = ["only", "check"])]
     step: bool,
@@ -112,6 +116,9 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         println!("{compared} measurements are as they were");
         return Ok(());
     }
+    if args.draw {
+        return draw(ctx, &read_golden(ctx)?);
+    }
     if args.step {
         return show_steps(ctx, args.update);
     }
@@ -122,17 +129,31 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         let path = golden_path(ctx);
         write_atomic(&path, measured.to_json()?)?;
         println!("{}", path.display());
+        draw(ctx, &measured)?;
+    }
+    Ok(())
+}
+
+fn read_golden(ctx: &Context) -> Result<Measured> {
+    let path = golden_path(ctx);
+    let golden = fs::read_to_string(&path);
+    let golden = golden.with_context(|| format!("cannot read {}", path.display()))?;
+    Measured::from_json(&golden).with_context(|| path.display().to_string())
+}
+
+/// Makes what is for people of the results: the page's tables, and the pictures.
+fn draw(ctx: &Context, measured: &Measured) -> Result<()> {
+    if ctx.arch == Arch::X86_64 {
         let page = ctx.repo.join(PAGE);
-        if ctx.arch == Arch::X86_64 {
-            let text = fs::read_to_string(&page);
-            let text = text.with_context(|| format!("cannot read {}", page.display()))?;
-            write_atomic(&page, with_tables(&text, &measured)?)?;
-            println!("{}", page.display());
-        }
-        let folder = path.parent().context("the results have no folder")?;
-        for picture in plot::draw(&measured, folder, ctx.arch.name())? {
-            println!("{}", picture.display());
-        }
+        let text = fs::read_to_string(&page);
+        let text = text.with_context(|| format!("cannot read {}", page.display()))?;
+        write_atomic(&page, with_tables(&text, measured)?)?;
+        println!("{}", page.display());
+    }
+    let golden = golden_path(ctx);
+    let folder = golden.parent().context("the results have no folder")?;
+    for picture in plot::draw(measured, folder, ctx.arch.name())? {
+        println!("{}", picture.display());
     }
     Ok(())
 }
@@ -165,10 +186,7 @@ fn show_steps(ctx: &Context, update: bool) -> Result<()> {
 
 /// Fails where kevent costs more than the checked-in results say; returns how many were compared.
 pub fn check(ctx: &Context) -> Result<usize> {
-    let path = golden_path(ctx);
-    let golden = fs::read_to_string(&path);
-    let golden = golden.with_context(|| format!("cannot read {}", path.display()))?;
-    let golden = Measured::from_json(&golden).with_context(|| path.display().to_string())?;
+    let golden = read_golden(ctx)?;
     let now = measure(ctx, |part, _| part.checked)?;
     println!("{}", table::show(&now));
     let compared = now.compare(&golden, is_checked)?;
@@ -177,7 +195,7 @@ pub fn check(ctx: &Context) -> Result<usize> {
             "{} of {} measurements are worse than in {}:\n{}",
             compared.worse.len(),
             compared.done,
-            path.display(),
+            golden_path(ctx).display(),
             compared.worse.join("\n")
         );
     }
