@@ -75,8 +75,14 @@ void in_child(void (*work)(void));
 void open_eventfds(int *fd, unsigned int num);
 void fire(int fd);
 
+/* @num connections over the loopback device. */
+void connect_tcp(int *server, int *client, unsigned int num);
+
 /* Binds the caller to one processor, counted from 0. */
 void run_on(int processor);
+
+/* Runs @work for each peer that a thread may sleep for, five times in turn. */
+void rounds(void (*work)(void));
 
 /* Whose turn it is, in a workload that goes through all peers. */
 extern const struct peer *peer;

@@ -9,7 +9,6 @@
 #include "bench.h"
 
 #define EVENTS		100000
-#define ROUNDS		5
 #define PRODUCERS	4
 #define EACH		16
 #define SOURCES		(PRODUCERS * EACH)
@@ -90,22 +89,17 @@ static void work(void)
 	report(name, peer->name, EVENTS, NULL, (double)(now() - begin) / EVENTS);
 }
 
+static void one_and_four(void)
+{
+	consumers = 1;
+	in_child(work);
+	/* A ring of io_uring has one consumer. */
+	consumers = 4;
+	if (peer != &uring && peer != &uring_defer)
+		in_child(work);
+}
+
 void crowd_workloads(void)
 {
-	static const struct peer *const peers[] = {
-		&kevent_ring, &kevent_get, &epoll_et, &uring, &uring_defer,
-	};
-	unsigned int i, round;
-
-	for (round = 0; round < ROUNDS; round++) {
-		for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
-			peer = peers[i];
-			consumers = 1;
-			in_child(work);
-			/* A ring of io_uring has one consumer. */
-			consumers = 4;
-			if (peer != &uring && peer != &uring_defer)
-				in_child(work);
-		}
-	}
+	rounds(one_and_four);
 }

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A byte goes to a server's socket and back: 1 socket of 1, and 100 active ones of 10,000. */
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include "bench.h"
@@ -16,10 +14,7 @@ static int server[MANY], client[MANY];
 
 static void connect_all(void)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t len = sizeof(a);
 	unsigned int i;
-	int listener;
 
 	if (family == AF_UNIX) {
 		for (i = 0; i < pairs; i++) {
@@ -31,17 +26,7 @@ static void connect_all(void)
 		}
 		return;
 	}
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	need(!bind(listener, (struct sockaddr *)&a, len) && !listen(listener, 128) &&
-	     !getsockname(listener, (struct sockaddr *)&a, &len), "listen");
-	for (i = 0; i < pairs; i++) {
-		client[i] = socket(AF_INET, SOCK_STREAM, 0);
-		need(!connect(client[i], (struct sockaddr *)&a, len), "connect");
-		server[i] = accept(listener, NULL, NULL);
-		need(server[i] >= 0, "accept");
-	}
-	close(listener);
+	connect_tcp(server, client, pairs);
 }
 
 static void watch(void)

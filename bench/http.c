@@ -3,11 +3,8 @@
  * A server of HTTP/1.1 with 8,000 connections that are kept alive and idle, and 64 that ask. The
  * peer "none" knows whose turn it is: what another needs beyond that is for being told.
  */
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "bench.h"
 
@@ -21,26 +18,6 @@ static const char request[] = "GET /index.html HTTP/1.1\r\nHost: localhost\r\n"
 			      "Connection: keep-alive\r\n\r\n";
 static const char answer[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 			     "Content-Length: 13\r\nConnection: keep-alive\r\n\r\nHello, world\n";
-
-static void connect_all(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET };
-	socklen_t len = sizeof(a);
-	unsigned int i;
-	int listener;
-
-	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	listener = socket(AF_INET, SOCK_STREAM, 0);
-	need(!bind(listener, (struct sockaddr *)&a, len) && !listen(listener, 128) &&
-	     !getsockname(listener, (struct sockaddr *)&a, &len), "listen");
-	for (i = 0; i < NUM; i++) {
-		client[i] = socket(AF_INET, SOCK_STREAM, 0);
-		need(!connect(client[i], (struct sockaddr *)&a, len), "connect");
-		server[i] = accept(listener, NULL, NULL);
-		need(server[i] >= 0, "accept");
-	}
-	close(listener);
-}
 
 /* The one that asks with i is in the midst of idle ones. */
 static unsigned int asks(unsigned int i)
@@ -65,7 +42,7 @@ _Noreturn static void ask(void)
 
 static void begin(void)
 {
-	connect_all();
+	connect_tcp(server, client, NUM);
 	if (peer) {
 		peer->open(NUM);
 		peer->add(server, 0, NUM);

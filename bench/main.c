@@ -10,12 +10,16 @@
  * system calls; and context switches. The peer "none" does the same work without being told; what another needs
  * beyond that is the cost of its events.
  */
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include "bench.h"
+
+#define ROUNDS	5
 
 uint64_t calls;
 const struct peer *peer;
@@ -140,6 +144,41 @@ void fire(int fd)
 
 	calls++;
 	need(write(fd, &one, sizeof(one)) == sizeof(one), "write");
+}
+
+void connect_tcp(int *server, int *client, unsigned int num)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET };
+	socklen_t len = sizeof(a);
+	unsigned int i;
+	int listener;
+
+	a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	listener = socket(AF_INET, SOCK_STREAM, 0);
+	need(!bind(listener, (struct sockaddr *)&a, len) && !listen(listener, 128) &&
+	     !getsockname(listener, (struct sockaddr *)&a, &len), "listen");
+	for (i = 0; i < num; i++) {
+		client[i] = socket(AF_INET, SOCK_STREAM, 0);
+		need(!connect(client[i], (struct sockaddr *)&a, len), "connect");
+		server[i] = accept(listener, NULL, NULL);
+		need(server[i] >= 0, "accept");
+	}
+	close(listener);
+}
+
+void rounds(void (*work)(void))
+{
+	static const struct peer *const peers[] = {
+		&kevent_ring, &kevent_get, &epoll_et, &uring, &uring_defer,
+	};
+	unsigned int i, round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
+			peer = peers[i];
+			work();
+		}
+	}
 }
 
 void run_on(int processor)

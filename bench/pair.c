@@ -5,7 +5,6 @@
 #include "bench.h"
 
 #define EVENTS	20000
-#define ROUNDS	5
 
 static int ping, pong;
 static pthread_barrier_t ready;
@@ -48,17 +47,12 @@ static void play(void)
 	pthread_join(thread, NULL);
 }
 
+static void both(void)
+{
+	in_child(play);
+}
+
 void pair_workloads(void)
 {
-	static const struct peer *const peers[] = {
-		&kevent_ring, &kevent_get, &epoll_et, &uring, &uring_defer,
-	};
-	unsigned int i, round;
-
-	for (round = 0; round < ROUNDS; round++) {
-		for (i = 0; i < sizeof(peers) / sizeof(peers[0]); i++) {
-			peer = peers[i];
-			in_child(play);
-		}
-	}
+	rounds(both);
 }
