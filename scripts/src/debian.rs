@@ -87,12 +87,41 @@ fn update(ctx: &Context) -> Result<()> {
 }
 
 fn apt_install(ctx: &Context, packages: &BTreeSet<String>) -> Result<()> {
+    let kept = kept(packages)?;
     let mut apt = apt_get();
     // Nothing that is installed may go for it.
     apt.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
+    if !kept.is_empty() {
+        println!("taking the offered version, to keep it: {}", kept.join(" "));
+        apt.arg("--allow-downgrades").args(&kept);
+    }
     apt.args(packages);
     let list: Vec<&str> = packages.iter().map(String::as_str).collect();
     apt_run(ctx, apt, &format!("Installing {}", list.join(" ")))
+}
+
+/// What is installed in a version that does not go with `packages`, and would be removed for them:
+/// each as `name=version` that a package source offers and that may go with them.
+fn kept(packages: &BTreeSet<String>) -> Result<Vec<String>> {
+    let mut simulated = apt_get();
+    simulated.args(["install", "--simulate", "--no-install-recommends"]);
+    let simulated = stdout(simulated.args(packages))?;
+    let offered = |name: &str| {
+        let versions = stdout(command("apt-cache").args(["madison", name])).ok()?;
+        Some(format!("{name}={}", newest_offered(&versions)?))
+    };
+    Ok(removed(&simulated).filter_map(offered).collect())
+}
+
+/// The packages that a simulated run of apt-get removes.
+fn removed(simulated: &str) -> impl Iterator<Item = &str> {
+    let lines = simulated.lines();
+    lines.filter_map(|line| line.strip_prefix("Remv ")?.split(' ').next())
+}
+
+/// The first version that `apt-cache madison` lists; installed ones that no source has are not there.
+fn newest_offered(versions: &str) -> Option<&str> {
+    versions.lines().next()?.split('|').nth(1).map(str::trim)
 }
 
 /// Not [`command`]: a package manager must not be killed half-way because we end.
@@ -216,6 +245,16 @@ mod tests {
         assert_eq!(choose_llvm(Some(21), OFFERED), Some(22));
         assert_eq!(choose_llvm(None, OFFERED), Some(22));
         assert_eq!(choose_llvm(Some(16), "clang-16 - C compiler\n"), None);
+    }
+
+    #[test]
+    fn what_would_go_is_kept_in_the_offered_version() {
+        let simulated = "Remv qemu-utils [1:10.0.2]\nInst seabios (1.16.2-1 Debian:12 [all])\n";
+        assert_eq!(removed(simulated).collect::<Vec<_>>(), ["qemu-utils"]);
+        assert_eq!(removed("Inst seabios (1.16.2-1)\n").count(), 0);
+        let versions = " qemu-utils | 1:7.2+b3 | main\n qemu-utils | 1:7.2 | main\n";
+        assert_eq!(newest_offered(versions), Some("1:7.2+b3"));
+        assert_eq!(newest_offered(""), None);
     }
 
     #[test]
