@@ -45,3 +45,51 @@ impl<T> Array<T> {
         self.0.get_mut(index)
     }
 }
+
+/// A boxed slice of a power of two of elements, in which any position has one.
+///
+/// # Invariants
+///
+/// There are `mask + 1` elements.
+pub struct Circle<T> {
+    elements: KVVec<T>,
+    mask: usize,
+}
+
+impl<T: Clone> Circle<T> {
+    /// As many copies of `value`.
+    pub fn new(len: usize, value: T) -> Result<Self> {
+        if !len.is_power_of_two() {
+            return Err(EINVAL);
+        }
+        // INVARIANT: `from_elem()` makes `len` elements.
+        Ok(Circle {
+            elements: KVVec::from_elem(value, len, accounted())?,
+            mask: len.wrapping_sub(1),
+        })
+    }
+}
+
+impl<T> Circle<T> {
+    /// The number of elements, less one.
+    pub fn mask(&self) -> u64 {
+        self.mask as u64
+    }
+
+    /// The element at a position.
+    #[inline(always)]
+    pub fn at(&self, position: u64) -> &T {
+        // SAFETY: By the type invariant.
+        unsafe { self.elements.get_unchecked(position as usize & self.mask) }
+    }
+
+    /// The element at a position.
+    #[inline(always)]
+    pub fn at_mut(&mut self, position: u64) -> &mut T {
+        // SAFETY: By the type invariant.
+        unsafe {
+            self.elements
+                .get_unchecked_mut(position as usize & self.mask)
+        }
+    }
+}

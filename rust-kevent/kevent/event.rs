@@ -58,15 +58,18 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event of `template`, with what fired from `self`.
-    pub fn of(&self, template: &Event) -> Event {
-        Event {
-            data: self.data,
-            error: self.error,
-            word: self.word,
-            ..*template
-        }
-    }
+    /// All zeroes.
+    pub const EMPTY: Event = Event {
+        id: 0,
+        kind: 0,
+        mask: 0,
+        flags: 0,
+        error: 0,
+        data: 0,
+        user: 0,
+        param: [0; 2],
+        word: 0,
+    };
 }
 
 /// What a source reports.

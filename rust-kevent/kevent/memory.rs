@@ -46,6 +46,7 @@ const _: () = {
     assert!(size_of::<Event>() == size_of::<bindings::ukevent>());
     assert!(align_of::<Event>() == align_of::<bindings::ukevent>());
     assert!(offset_of!(Event, kind) == offset_of!(bindings::ukevent, type_));
+    assert!(offset_of!(Event, kind) % 8 == 0 && offset_of!(Event, mask) == offset_of!(Event, kind) + 4);
     assert!(offset_of!(Event, mask) == offset_of!(bindings::ukevent, event));
     assert!(offset_of!(Event, flags) == offset_of!(bindings::ukevent, req_flags));
     assert!(offset_of!(Event, error) == offset_of!(bindings::ukevent, error));
@@ -68,6 +69,7 @@ pub struct RingMemory {
     base: NonNull<u8>,
     mask: usize,
     pages: usize,
+    head: Atomic<u64>,
 }
 
 // SAFETY: The memory is not bound to a thread.
@@ -89,6 +91,7 @@ impl RingMemory {
             base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
             mask: (slots as usize).wrapping_sub(1),
             pages,
+            head: Atomic::new(0),
         };
         // SAFETY: The header lies in the memory, and nobody else knows it yet.
         unsafe {
@@ -165,7 +168,6 @@ impl RingMemory {
 pub struct RingAccess {
     base: NonNull<u8>,
     mask: usize,
-    #[expect(dead_code, reason = "keeps the memory")]
     memory: Arc<RingMemory>,
 }
 
@@ -174,14 +176,23 @@ unsafe impl Send for RingAccess {}
 // SAFETY: As for `RingMemory`.
 unsafe impl Sync for RingAccess {}
 
-impl RingAccess {
+/// Who has the memory of a ring at hand.
+///
+/// # Safety
+///
+/// `base()` and `mask()` are those of a [`RingMemory`] that lives as long as `self`.
+unsafe trait Place {
+    fn base(&self) -> NonNull<u8>;
+    fn mask(&self) -> usize;
+    fn private_head(&self) -> &Atomic<u64>;
+
     #[inline]
     fn slot(&self, position: u64) -> *mut u8 {
-        let offset = (position as usize & self.mask)
+        let offset = (position as usize & self.mask())
             .wrapping_mul(SLOT)
             .wrapping_add(HEADER);
-        // SAFETY: By the type invariant, the memory holds this slot.
-        unsafe { self.base.as_ptr().add(offset) }
+        // SAFETY: By the contract of this trait, the memory holds this slot.
+        unsafe { self.base().as_ptr().add(offset) }
     }
 
     /// # Safety
@@ -199,7 +210,73 @@ impl RingAccess {
     }
 }
 
-impl Memory for RingAccess {
+// SAFETY: They are its own.
+unsafe impl Place for RingMemory {
+    #[inline]
+    fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.mask
+    }
+
+    #[inline]
+    fn private_head(&self) -> &Atomic<u64> {
+        &self.head
+    }
+}
+
+// SAFETY: By the type invariant.
+unsafe impl Place for RingAccess {
+    #[inline]
+    fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    #[inline]
+    fn mask(&self) -> usize {
+        self.mask
+    }
+
+    #[inline]
+    fn private_head(&self) -> &Atomic<u64> {
+        &self.memory.head
+    }
+}
+
+/// The memory of a ring, as long as `'a` keeps it. The compiler sees that no write to it changes where
+/// it is.
+///
+/// # Invariants
+///
+/// All of it is of one [`RingMemory`].
+struct RingView<'a> {
+    base: NonNull<u8>,
+    mask: usize,
+    head: &'a Atomic<u64>,
+}
+
+// SAFETY: By the type invariant.
+unsafe impl Place for RingView<'_> {
+    #[inline(always)]
+    fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    #[inline(always)]
+    fn mask(&self) -> usize {
+        self.mask
+    }
+
+    #[inline(always)]
+    fn private_head(&self) -> &Atomic<u64> {
+        self.head
+    }
+}
+
+impl<P: Place> Memory for P {
     #[inline]
     fn word(&self, position: u64) -> &Atomic<u64> {
         // SAFETY: The word is an aligned part of the slot.
@@ -222,34 +299,54 @@ impl Memory for RingAccess {
         };
     }
 
-    #[inline]
-    fn write(&self, position: u64, template: &Event, error: u32) {
+    #[inline(always)]
+    fn write(&self, position: u64, event: &Event, error: u32) {
         let slot = self.slot(position).cast::<Event>();
-        // SAFETY: The slot has the layout of an event. Whoever else accesses it is in user space, and
-        // stands any value.
+        // SAFETY: The slot has the layout of an event, in which the mask follows the type, both
+        // aligned as one. Whoever else accesses it is in user space, and stands any value.
         unsafe {
-            (&raw mut (*slot).id).write_volatile(template.id);
-            (&raw mut (*slot).kind).write_volatile(template.kind);
-            (&raw mut (*slot).mask).write_volatile(template.mask);
-            (&raw mut (*slot).flags).write_volatile(template.flags);
+            (&raw mut (*slot).id).write_volatile(event.id);
+            // Type and mask in one go, from where they lie side by side.
+            (&raw mut (*slot).kind)
+                .cast::<u64>()
+                .write_volatile((&raw const event.kind).cast::<u64>().read());
+            (&raw mut (*slot).flags).write_volatile(event.flags);
             (&raw mut (*slot).error).write_volatile(error);
-            (&raw mut (*slot).user).write_volatile(template.user);
-            (&raw mut (*slot).param).write_volatile(template.param);
+            (&raw mut (*slot).user).write_volatile(event.user);
+            (&raw mut (*slot).param[0]).write_volatile(event.param[0]);
+            (&raw mut (*slot).param[1]).write_volatile(0);
         }
     }
 
+    #[inline]
     fn position(&self) -> &Atomic<u64> {
         // SAFETY: The position is the begin of the header.
-        unsafe { self.atomic(self.base.as_ptr(), 0) }
+        unsafe { self.atomic(self.base().as_ptr(), 0) }
     }
 
+    #[inline]
     fn pending(&self) -> &Atomic<u32> {
         // SAFETY: The word is an aligned part of the header.
-        unsafe { self.atomic(self.base.as_ptr(), PENDING) }
+        unsafe { self.atomic(self.base().as_ptr(), PENDING) }
     }
 
+    #[inline]
+    fn head(&self) -> &Atomic<u64> {
+        self.private_head()
+    }
+
+    #[inline]
     fn shift(&self) -> u32 {
-        self.mask.count_ones()
+        self.mask().count_ones()
+    }
+
+    #[inline(always)]
+    fn local(&self) -> impl Memory + '_ {
+        RingView {
+            base: self.base(),
+            mask: self.mask(),
+            head: self.private_head(),
+        }
     }
 }
 
@@ -268,7 +365,10 @@ impl Drop for RingMemory {
 mod tests {
     use super::{
         super::{
-            array::Array,
+            array::{
+        Array,
+        Circle, //
+    },
             event::{
                 Event,
                 Fired, //
@@ -292,7 +392,7 @@ mod tests {
     fn state(slots: u32) -> Result<State<RingAccess>> {
         let ring = Ring::new(
             RingMemory::access(Arc::new(RingMemory::new(slots)?, accounted())?),
-            Array::new(slots as usize, Slot::FRESH)?,
+            Circle::new(slots as usize, Slot::FRESH)?,
         );
         let mut state = State::new(Some(ring));
         if let Some(len) = state.table().wants() {

@@ -5,7 +5,8 @@
 use super::{
     array::{
         accounted,
-        Array, //
+        Array,
+        Circle, //
     },
     deadline::Deadline,
     event::{
@@ -22,10 +23,14 @@ use super::{
         Registration, //
     },
     ring::{
+        Repeat,
         Ring,
         Slot, //
     },
-    source::Tie,
+    source::{
+        Target,
+        Tie, //
+    },
     state::{
         Asked,
         Look,
@@ -36,6 +41,7 @@ use super::{
 };
 use crate::{
     bindings,
+    interrupt::LocalInterruptDisabled,
     prelude::*,
     rbtree::RBTree,
     sync::{
@@ -43,7 +49,14 @@ use crate::{
             Atomic,
             Relaxed, //
         },
-        lock::spinlock::SpinLockIrqGuard,
+        lock::{
+            spinlock::{
+                SpinLockGuard,
+                SpinLockIrqGuard, //
+            },
+            Backend,
+            Guard, //
+        },
         new_condvar,
         new_mutex,
         new_spinlock_irq,
@@ -158,7 +171,7 @@ impl Queue {
             (None, None)
         } else {
             let memory = Arc::new(RingMemory::new(slots)?, accounted())?;
-            let slots = Array::new(slots as usize, Slot::FRESH)?;
+            let slots = Circle::new(slots as usize, Slot::FRESH)?;
             (
                 Some(memory.clone()),
                 Some(Ring::new(RingMemory::access(memory), slots)),
@@ -200,37 +213,64 @@ impl Queue {
         &self.pollers
     }
 
+    /// Locks the state where interrupts are off.
+    pub(crate) fn lock_with<'a>(&'a self, irq: &'a LocalInterruptDisabled) -> SpinLockGuard<'a, Inner> {
+        self.inner.lock_with(irq)
+    }
+
     /// A source says that the bits of `fired` are true, of which those count that are wanted or in
     /// `always`. Returns whether that made an event, or only changed one; nothing if it concerns
-    /// nobody.
+    /// nobody. `repeat` then learns what the source may say again without the lock.
     ///
-    /// Called from any context. `later` keeps the lock of the pollers out of it, for who holds one of
-    /// that class.
+    /// Called from any context, with the lock held. `later` keeps the lock of the pollers out of it,
+    /// for who holds one of that class.
     #[cfg_attr(
         not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
         expect(dead_code, reason = "user events have no tie")
     )]
     #[inline(always)]
-    pub(crate) fn report(
-        this: &Arc<Self>,
-        handle: Handle,
+    pub(crate) fn report<B: Backend>(
+        target: &Target,
+        mut inner: Guard<'_, Inner, B>,
         fired: &Fired,
         always: u32,
-        later: bool,
+        later: impl FnOnce() -> bool,
+        repeat: Option<&Repeat>,
     ) -> Option<bool> {
-        let mut inner = this.lock();
-        let wake = inner.events.report(handle, fired, always)?;
-        trace::fire(this, fired.mask, wake != Wake::None);
-        this.wake_sleepers(&inner, wake, 1);
-        let poll = wake != Wake::None && this.pollers.is_active();
+        let Target { queue, handle } = target;
+        let wake = inner.events.report(*handle, fired, always)?;
+        trace::fire(queue, fired.mask, wake != Wake::None);
+        if wake == Wake::None {
+            if let Some(repeat) = repeat {
+                Self::learn(&inner.events, *handle, repeat);
+            }
+            return Some(false);
+        }
+        if inner.sleepers != 0 {
+            queue.wake_sleepers(&inner, wake, 1);
+        }
+        let poll = queue.pollers.is_active();
         drop(inner);
-        if poll && later {
+        if poll {
+            Self::tell(queue, fired.mask & URING_WAKE, later());
+        }
+        Some(true)
+    }
+
+    #[inline(never)]
+    fn learn(events: &Events, handle: Handle, repeat: &Repeat) {
+        events.repeat(handle, repeat);
+    }
+
+    /// Tells pollers from a wake-up.
+    #[inline(never)]
+    fn tell(this: &Arc<Self>, extra: u32, later: bool) {
+        if later {
             // A work item that is on its way already tells them.
             let _ = workqueue::system_highpri().enqueue(this.clone());
-        } else if poll {
-            this.tell_pollers(fired.mask & URING_WAKE);
+        } else {
+            this.tell_pollers(extra);
         }
-        Some(wake != Wake::None)
     }
 
     /// What process context found by asking a source, unless the request has changed meanwhile.
@@ -288,6 +328,7 @@ impl Queue {
         drop(control);
     }
 
+    #[inline(never)]
     fn wake_sleepers(&self, inner: &Inner, wake: Wake, events: u32) {
         match wake {
             Wake::None => {}

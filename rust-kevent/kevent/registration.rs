@@ -2,10 +2,10 @@
 
 //! Registrations, and the table that holds those of one queue.
 //!
-//! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, each
-//! as large as all before it, so that no registration ever moves and a lookup is two loads: a handle
-//! has the chunk in its upper 4 bits, and the place in it below. Chunks are allocated by the caller,
-//! outside the lock.
+//! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, four
+//! for each power of two, so that no registration ever moves, a lookup is two loads, and at most a
+//! quarter of the table is unused: a handle has the chunk in its upper 6 bits, and the place in it
+//! below. Chunks are allocated by the caller, outside the lock.
 
 use super::{
     array::Array,
@@ -14,39 +14,51 @@ use super::{
         Fired,
         REQ_DISPATCH,
         REQ_ET,
-        REQ_ONESHOT, //
+        REQ_ONESHOT,
+        REQ_WAKEUP_ALL, //
     },
-    ring::NO_SLOT, //
+    ring::NO_SLOT,
+    word::Word, //
 };
 
 /// Names a registration of one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handle(u32);
 
+impl Handle {
+    /// Names none.
+    pub const NOBODY: Handle = Handle(u32::MAX);
+}
+
 /// What a registration does with the next firing.
 ///
 /// ```text
-///            ADD                     published, ONESHOT
-///   Free ----------> Armed ------------------------------> Dead
-///     ^               | ^                                   |
-///     |     published,| |MODIFY                             |
-///     |      DISPATCH v |                                   |
-///     |             Disabled                                |
-///     +---------------+------------- REMOVE, reaped --------+
+///            ADD                      published, ONESHOT        forgotten, its event untaken
+///   Free ----------> Armed, Waiting ----------------------> Dead ------------------> Ghost
+///     ^               | ^                                     |                        |
+///     |     published,| |MODIFY                               |                        |
+///     |      DISPATCH v |                                     |                        |
+///     |             Disabled                                  |                        |
+///     +---------------+------------- REMOVE, reaped ----------+------ slot refilled ---+
 /// ```
 ///
-/// An armed registration may in addition be on one of two lists. Pending: it fired, and its event
-/// found no room. To be looked at again: an event of it was published, and there may be more to say.
+/// A waiting one has fired, and its event found no room: it is on the pending list. An armed one may
+/// be on the list of those to be looked at again: an event of it was published, and there may be more
+/// to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// No registration.
     Free,
     /// Its source may fire.
     Armed,
+    /// Its source has fired, and may do so again.
+    Waiting,
     /// Delivered, until MODIFY.
     Disabled,
     /// Delivered, and its key is free.
     Dead,
+    /// All of it has gone but its event.
+    Ghost,
 }
 
 /// What there is to look at again, once an event was published.
@@ -73,93 +85,161 @@ pub enum Sequel {
     Over,
 }
 
-/// One registered interest. `T` ties it to its source.
+/// What was merged into an event since that was published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// What was added to the datum.
+    pub count: u64,
+    /// Bits; 0 if nothing was merged.
+    pub mask: u32,
+    /// The first errno.
+    pub error: u16,
+    /// `RET_*`.
+    pub result: u8,
+}
+
+/// One registered interest, in two cache lines. `T` ties it to its source.
 #[derive(Clone)]
+#[repr(C)]
 pub struct Registration<T = ()> {
-    /// What every event of it begins as.
-    pub template: Event,
-    /// What waits for room.
-    pub pending: Option<Fired>,
+    /// What every event of it begins as, with datum, errno and word of the newest: of the one at
+    /// `position`, or of what is pending.
+    pub event: Event,
+    /// Where its newest event was published, [`NOWHERE`] if that is gone for good.
+    pub position: u64,
+    /// What went into that since.
+    pub merged: Merged,
     /// What to ask, if there is something to look at.
     pub tie: Option<T>,
+    /// The newest slot of its chain.
+    pub chain: u32,
+    /// Links of the one list that it is on.
+    prev: u32,
+    next: u32,
+    /// What it does next.
+    pub phase: Phase,
+    /// What happens when an event is published.
+    pub sequel: Sequel,
+    /// Then one sleeper is woken, and no more.
+    pub plain: bool,
     /// What there is to look at.
     pub nature: Nature,
     /// On the list of those to look at again.
     pub again: bool,
-    /// What it does next.
-    pub phase: Phase,
-    /// The newest slot of its chain.
-    pub newest: u32,
-    /// Links of the one list that it is on.
-    prev: u32,
-    next: u32,
 }
 
 const NONE: u32 = u32::MAX;
 
+/// A position that no event has.
+pub const NOWHERE: u64 = u64::MAX;
+
 impl<T> Registration<T> {
     /// An unused place of a table.
     pub const FREE: Self = Registration {
-        template: Event {
-            id: 0,
-            kind: 0,
-            mask: 0,
-            flags: 0,
-            error: 0,
-            data: 0,
-            user: 0,
-            param: [0; 2],
-            word: 0,
-        },
-        pending: None,
+        event: Event::EMPTY,
+        position: NOWHERE,
+        merged: Merged::NOTHING,
         tie: None,
-        nature: Nature::Plain,
-        again: false,
-        phase: Phase::Free,
-        newest: NO_SLOT,
+        chain: NO_SLOT,
         prev: NONE,
         next: NONE,
+        phase: Phase::Free,
+        sequel: Sequel::Nothing,
+        plain: true,
+        nature: Nature::Plain,
+        again: false,
     };
 
     /// What tells a request from those before it.
     pub fn generation(&self) -> u64 {
-        self.template.param[0]
+        self.event.param[0]
     }
 
-    /// What happens to it when an event of it is published.
-    pub fn sequel(&self) -> Sequel {
-        let flags = self.template.flags;
-        if flags & REQ_ONESHOT != 0 {
+    /// Whether a firing of its source is an event.
+    pub fn is_armed(&self) -> bool {
+        matches!(self.phase, Phase::Armed | Phase::Waiting)
+    }
+
+    /// Whether its event waits for room.
+    pub fn is_pending(&self) -> bool {
+        self.phase == Phase::Waiting
+    }
+
+    /// Takes on what a request says; what fired before is not part of it.
+    pub fn set(&mut self, request: Event, nature: Nature) {
+        self.event = Event {
+            error: 0,
+            data: 0,
+            word: 0,
+            ..request
+        };
+        self.nature = nature;
+        self.sequel = Self::sequel_of(&request, nature);
+        self.plain = self.sequel == Sequel::Nothing && request.flags & REQ_WAKEUP_ALL == 0;
+    }
+
+    fn sequel_of(request: &Event, nature: Nature) -> Sequel {
+        if request.flags & REQ_ONESHOT != 0 {
             return Sequel::Over;
         }
-        if flags & REQ_DISPATCH != 0 {
+        if request.flags & REQ_DISPATCH != 0 {
             return Sequel::Disabled;
         }
-        match self.nature {
-            Nature::State if flags & REQ_ET == 0 => Sequel::Again,
+        match nature {
+            Nature::State if request.flags & REQ_ET == 0 => Sequel::Again,
             Nature::Count => Sequel::Again,
             Nature::State | Nature::Plain => Sequel::Nothing,
         }
     }
 
-    /// What a caller of `kevent_get_events()` sees of it while it is pending.
-    pub fn pending_event(&self) -> Option<Event> {
-        let fired = self.pending?;
-        Some(Event {
-            data: fired.data,
-            error: fired.error,
-            word: super::word::Word::untaken(fired.mask, fired.result, 0).0,
-            ..self.template
+    /// Keeps what fired, of an event that has no word.
+    pub fn keep(&mut self, fired: &Fired) {
+        self.event.data = fired.data;
+        self.event.error = fired.error;
+        self.event.word = Word::untaken(fired.mask, fired.result, 0).0;
+    }
+
+    /// What its newest event says.
+    pub fn fired(&self) -> Fired {
+        let word = Word(self.event.word);
+        Fired {
+            mask: word.mask(),
+            result: word.result(),
+            data: self.event.data,
+            error: self.event.error,
+        }
+    }
+
+    /// What was merged into its newest event, as one to be posted again.
+    pub fn merged(&self) -> Option<Fired> {
+        let merged = &self.merged;
+        (merged.mask != 0).then(|| Fired {
+            mask: merged.mask,
+            result: u32::from(merged.result),
+            data: merged.count,
+            error: u32::from(merged.error),
         })
     }
 }
 
-const FIRST_CHUNK_SHIFT: u32 = 6;
-const CHUNKS: usize = 16;
-const OFFSET_BITS: u32 = 28;
+impl Merged {
+    /// Nothing was merged.
+    pub const NOTHING: Self = Merged {
+        count: 0,
+        mask: 0,
+        error: 0,
+        result: 0,
+    };
+}
+
+const FIRST_SHIFT: u32 = 6;
+/// Binary logarithm of the number of chunks for each power of two.
+const STEP_SHIFT: u32 = 2;
+const CHUNKS: usize = 16 << STEP_SHIFT;
+const OFFSET_BITS: u32 = 26;
 
 const _: () = assert!(CHUNKS <= 1 << (32 - OFFSET_BITS));
-const _: () = assert!(FIRST_CHUNK_SHIFT as usize + CHUNKS <= OFFSET_BITS as usize);
+const _: () = assert!(FIRST_SHIFT as usize + (CHUNKS >> STEP_SHIFT) <= OFFSET_BITS as usize);
 
 /// The registrations of one queue.
 pub struct Table<T = ()> {
@@ -192,7 +272,8 @@ impl<T> Table<T> {
         if self.grown == CHUNKS {
             return Some(0);
         }
-        1usize.checked_shl(FIRST_CHUNK_SHIFT.wrapping_add(self.grown as u32))
+        let octave = (self.grown >> STEP_SHIFT) as u32;
+        1usize.checked_shl(FIRST_SHIFT.wrapping_sub(STEP_SHIFT).wrapping_add(octave))
     }
 
     /// Adds a chunk of the size that [`Table::wants()`] asked for. Gives it back when the table is
@@ -213,10 +294,13 @@ impl<T> Table<T> {
 
     /// The handle of the place that is used after `used` others.
     fn handle(used: u32) -> Handle {
-        let biased = used.wrapping_add(1 << FIRST_CHUNK_SHIFT);
+        let biased = used.wrapping_add(1 << FIRST_SHIFT);
         let top = 31u32.wrapping_sub(biased.leading_zeros());
-        let chunk = top.wrapping_sub(FIRST_CHUNK_SHIFT);
-        Handle((chunk << OFFSET_BITS) | (biased ^ 1u32.wrapping_shl(top)))
+        let shift = top.wrapping_sub(STEP_SHIFT);
+        let step = biased.wrapping_shr(shift) & ((1 << STEP_SHIFT) - 1);
+        let chunk = (top.wrapping_sub(FIRST_SHIFT) << STEP_SHIFT) | step;
+        let offset = biased & 1u32.wrapping_shl(shift).wrapping_sub(1);
+        Handle((chunk << OFFSET_BITS) | offset)
     }
 
     #[inline]
@@ -239,13 +323,8 @@ impl<T> Table<T> {
         self.chunks.get_mut(chunk)?.as_mut()?.get_mut(offset)
     }
 
-    /// The newest slot of a registration's chain.
-    pub fn newest(&self, handle: Handle) -> u32 {
-        self.get(handle).map_or(NO_SLOT, |r| r.newest)
-    }
-
     /// Arms an unused registration.
-    pub fn insert(&mut self, template: Event) -> Option<Handle> {
+    pub fn insert(&mut self, request: Event) -> Option<Handle> {
         let mut free = self.free;
         let freed = free.pop(self);
         self.free = free;
@@ -258,11 +337,8 @@ impl<T> Table<T> {
             None => return None,
         };
         let registration = self.get_mut(handle)?;
-        *registration = Registration {
-            template,
-            phase: Phase::Armed,
-            ..Registration::FREE
-        };
+        registration.set(request, Nature::Plain);
+        registration.phase = Phase::Armed;
         Some(handle)
     }
 

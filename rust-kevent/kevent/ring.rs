@@ -14,10 +14,15 @@
 //!
 //! # What the kernel believes
 //!
-//! Nothing that user space can write. For each slot it keeps a [`Slot`] of its own, with the
-//! position, what fired and the registration, or a copy of that when it goes. It asks of a word only
-//! whether it is still the one that it wrote (by compare-exchange), and whether the slot may be
+//! Nothing that user space can write. What its newest event says, and where that was published, a
+//! registration knows; for each slot the kernel keeps a [`Slot`] of its own, with the position and the
+//! registration. The two agree as long as the event may still be delivered. The kernel asks of a word
+//! only whether it is still the one that it wrote (by compare-exchange), and whether the slot may be
 //! filled. A word of garbage is neither: it costs its writers a slot or an event of theirs.
+//!
+//! A slot that a consumer holds while its registration has a younger event is in the *chain* of that
+//! registration, for the receipt of REMOVE. It is *bound*, and so is one whose registration has gone
+//! but for the event: who fills it tells the registration first.
 //!
 //! # Memory order
 //!
@@ -25,18 +30,19 @@
 //! |-------------------------------|---------|----------------------------------------------------|
 //! | fill: look at the word        | acquire | finish (release): the old payload was read         |
 //! | fill: write the word          | release | take (acquire): the payload is there               |
+//! | fill: write the word          | release | touch (acquire): the private head is there         |
 //! | fill: publish the position    | release | consumer's load (acquire): the word is there       |
-//! | merge: look at the word       | acquire | finish (release): what the event names is unused   |
 //! | merge: change the word        | release | take (acquire): what made the source fire is there |
-//! | retract: look at the word     | acquire | finish (release): what the event names is unused   |
+//! | touch: write the word again   | full    | take (acquire), and fill (release), as above       |
+//! | newest: look at the word      | acquire | finish (release): what the event names is unused   |
 //!
 //! A merge is a compare-exchange even when no bit is new: otherwise a consumer could take the entry,
 //! and look at the source, without having seen what fired last.
 //!
-//! All methods are called under the lock of the queue.
+//! All methods are called under the lock of the queue, but for [`Repeat::touch()`].
 
 use super::{
-    array::Array,
+    array::Circle,
     event::{
         count,
         Event,
@@ -45,20 +51,25 @@ use super::{
     },
     registration::{
         Handle,
+        Merged,
+        Phase,
         Registration,
-        Sequel,
-        Table, //
+        Table,
+        NOWHERE, //
     },
     word::{
         Word,
         OWNER_COMMIT, //
     }, //
 };
-use crate::sync::atomic::{
-    Acquire,
-    Atomic,
-    Relaxed,
-    Release, //
+use crate::sync::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    },
+    barrier::Full, //
 };
 
 /// How many taken slots are stepped over between two calls of [`Ring::renew()`]. A search that ends
@@ -77,76 +88,48 @@ pub trait Memory {
     /// The datum of a slot.
     fn data(&self, position: u64) -> &Atomic<u64>;
     /// Writes the rest of an entry. The slot must be free.
-    fn write(&self, position: u64, template: &Event, error: u32);
+    fn write(&self, position: u64, event: &Event, error: u32);
     /// Writes the errno of an entry that others may be reading.
     fn write_error(&self, position: u64, error: u32);
     /// The published position.
     fn position(&self) -> &Atomic<u64>;
     /// 1 while events wait for room.
     fn pending(&self) -> &Atomic<u32>;
+    /// The position that is filled next, where only the kernel writes.
+    fn head(&self) -> &Atomic<u64>;
     /// Binary logarithm of the number of slots.
     fn shift(&self) -> u32;
+    /// The same memory for a short time: where it is need not be looked up for each access.
+    fn local(&self) -> impl Memory + '_;
 }
 
 /// What the kernel knows of one slot.
 #[derive(Clone, Copy)]
+#[repr(C, align(32))]
 pub struct Slot {
-    /// Where the entry is that may still be delivered.
+    /// Where its newest entry was published.
     position: u64,
-    /// Datum, errno and word as they were written. The rest is the registration's, and is here
-    /// only once that has gone.
-    event: Event,
-    /// What was merged since the entry was published.
-    merged: Option<Fired>,
-    /// The registration, until the slot is filled again or the registration goes.
-    registration: Option<Handle>,
+    /// For whom.
+    registration: Handle,
     /// The chain of slots of one registration.
     older: u32,
     newer: u32,
+    /// Whether that registration is to be told before the slot is filled.
+    bound: bool,
 }
+
+/// The position of a slot without an entry that may be delivered.
+const VACANT: u64 = NOWHERE - 1;
 
 impl Slot {
     /// A slot that was never filled.
     pub const FRESH: Slot = Slot {
-        position: u64::MAX,
-        event: Event {
-            id: 0,
-            kind: 0,
-            mask: 0,
-            flags: 0,
-            error: 0,
-            data: 0,
-            user: 0,
-            param: [0; 2],
-            word: 0,
-        },
-        merged: None,
-        registration: None,
+        position: VACANT,
+        registration: Handle::NOBODY,
         older: NO_SLOT,
         newer: NO_SLOT,
+        bound: false,
     };
-}
-
-/// What became of an attempt to take an entry back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retracted {
-    /// No consumer will see it.
-    Yes,
-    /// A consumer holds it.
-    Taken,
-    /// A consumer is done with it.
-    Finished,
-}
-
-/// What became of an attempt to merge into the newest entry of a registration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Merged {
-    /// It says it all.
-    Yes,
-    /// It is gone, or the count could not go with it.
-    No,
-    /// It is finished and to be unlinked, and others are behind it.
-    Linked,
 }
 
 /// Why a commit was refused.
@@ -161,12 +144,13 @@ pub enum CommitError {
 /// A ring: the shared memory and what the kernel knows of it.
 pub struct Ring<M: Memory> {
     memory: M,
-    slots: Array<Slot>,
-    mask: u64,
+    slots: Circle<Slot>,
     shift: u32,
+    /// The lap of `head`.
+    lap: u64,
     head: u64,
-    /// Where the search for a free slot goes on; `head` or later.
-    search: u64,
+    /// How many slots behind `head` the search for a free one goes on.
+    stepped: u64,
     /// How many taken slots it may still step over.
     steps: u32,
     /// Nothing before it is untaken.
@@ -177,25 +161,25 @@ pub struct Ring<M: Memory> {
 
 impl<M: Memory> Ring<M> {
     /// Makes a ring of `memory` and as many fresh `slots`.
-    pub fn new(memory: M, slots: Array<Slot>) -> Self {
+    pub fn new(memory: M, slots: Circle<Slot>) -> Self {
         Self::starting_at(memory, slots, 0)
     }
 
     /// Makes a ring that has already come to position `head`.
-    pub fn starting_at(memory: M, slots: Array<Slot>, head: u64) -> Self {
+    pub fn starting_at(memory: M, slots: Circle<Slot>, head: u64) -> Self {
         let shift = memory.shift();
-        let mask = 1u64.wrapping_shl(shift).wrapping_sub(1);
-        for position in 0..=mask {
+        for position in 0..1u64.wrapping_shl(shift) {
             memory.word(position).store(Word::FRESH.0, Relaxed);
         }
         memory.position().store(head, Relaxed);
+        memory.head().store(head, Relaxed);
         Ring {
             memory,
             slots,
-            mask,
             shift,
+            lap: Word::lap_of(head, shift),
             head,
-            search: head,
+            stepped: 0,
             steps: STEPS,
             untaken: head,
             tail: head,
@@ -214,34 +198,87 @@ impl<M: Memory> Ring<M> {
 
     /// The number of slots.
     pub fn size(&self) -> u64 {
-        self.mask.wrapping_add(1)
+        self.slots.mask().wrapping_add(1)
     }
 
-    #[inline]
     fn index(&self, position: u64) -> u32 {
-        (position & self.mask) as u32
+        (position & self.slots.mask()) as u32
     }
 
-    fn slot(&self, position: u64) -> Option<&Slot> {
-        self.slots.get((position & self.mask) as usize)
-    }
-
+    /// The slot of a link.
     fn slot_at(&mut self, index: u32) -> Option<&mut Slot> {
-        self.slots.get_mut(index as usize)
+        (index != NO_SLOT).then(|| self.slots.at_mut(u64::from(index)))
     }
 
     fn load(&self, position: u64) -> Word {
         Word(self.memory.word(position).load(Relaxed))
     }
 
-    /// Finds the next free slot, or says that there is none now.
+    /// Whether the slot at `position` still has the entry that was published there.
+    #[inline]
+    fn is_here(&self, position: u64) -> bool {
+        self.slots.at(position).position == position
+    }
+
+    /// Whether a consumer is done with the entry at `position`, for who then frees what it names.
+    #[inline]
+    fn is_finished(&self, position: u64) -> bool {
+        // ORDERING: the consumer that finished the entry has used what it names.
+        Word(self.memory.word(position).load(Acquire)).is_finished()
+    }
+
+    /// Whether consumers are done with the newest entry of a registration.
+    pub fn is_done<T>(&self, registration: &Registration<T>) -> bool {
+        !self.is_here(registration.position) || self.is_finished(registration.position)
+    }
+
+    /// Publishes an event at once, if nothing is in the way: the newest entry of the registration is
+    /// done with, and the next slot is free. The common case of [`Ring::append()`].
     #[inline(always)]
-    pub fn free_slot(&mut self) -> Option<u64> {
-        while self.search.wrapping_sub(self.head) <= self.mask {
+    pub fn publish<T>(
+        &mut self,
+        registration: &mut Registration<T>,
+        handle: Handle,
+        fired: &Fired,
+    ) -> bool {
+        // What is behind it is looked up once, and not after each write.
+        let memory = self.memory.local();
+        let (newest, position, lap) = (registration.position, self.head, self.lap);
+        let here = self.is_here(newest);
+        let slot = self.slots.at_mut(position);
+        if self.stepped != 0 || slot.bound {
+            return false;
+        }
+        // ORDERING: the consumer that finished the entry has used what it names.
+        if here && !Word(memory.word(newest).load(Acquire)).is_finished() {
+            return false;
+        }
+        // ORDERING: the consumer that finished the slot has read its payload.
+        let vacant = Word(memory.word(position).load(Acquire)).is_finished();
+        if vacant {
+            let head = Self::fill(&memory, slot, registration, handle, position, lap, fired);
+            drop(memory);
+            self.head = head;
+            if head & self.slots.mask() == 0 {
+                self.begin_lap();
+            }
+        }
+        vacant
+    }
+
+    #[inline(never)]
+    fn begin_lap(&mut self) {
+        self.lap = Word::lap_of(self.head, self.shift);
+    }
+
+    /// Finds the next free slot, or says that there is none now.
+    fn free_slot(&mut self) -> Option<u64> {
+        while self.stepped <= self.slots.mask() {
+            let position = self.head.wrapping_add(self.stepped);
             // ORDERING: the consumer that finished the slot has read its payload.
-            let word = Word(self.memory.word(self.search).load(Acquire));
+            let word = Word(self.memory.word(position).load(Acquire));
             if word.is_finished() {
-                return Some(self.search);
+                return Some(position);
             }
             if !word.is_taken() {
                 break;
@@ -250,10 +287,10 @@ impl<M: Memory> Ring<M> {
                 return None;
             }
             self.steps = self.steps.wrapping_sub(1);
-            self.search = self.search.wrapping_add(1);
+            self.stepped = self.stepped.wrapping_add(1);
         }
         // Full. A slot that was stepped over may be free next time.
-        self.search = self.head;
+        self.stepped = 0;
         None
     }
 
@@ -263,119 +300,68 @@ impl<M: Memory> Ring<M> {
         self.steps = STEPS;
     }
 
-    /// Publishes an entry for a registration. Returns what that means for it, or nothing when the ring
-    /// is full.
-    pub fn append<T>(
-        &mut self,
-        table: &mut Table<T>,
-        handle: Handle,
-        fired: &Fired,
-    ) -> Option<Sequel> {
-        let position = self.free_slot()?;
-        if self.is_occupied(position) {
-            self.vacate(table, position);
+    /// Publishes an event of a registration whose newest entry is done with, or in its chain. Returns
+    /// false when the ring is full.
+    pub fn append<T>(&mut self, table: &mut Table<T>, handle: Handle, fired: &Fired) -> bool {
+        let Some(position) = self.free_slot() else {
+            return false;
+        };
+        if self.slots.at(position).bound {
+            self.release(table, self.index(position));
         }
-        let registration = table.get_mut(handle)?;
-        self.fill(registration, handle, position, fired)
+        let Some(registration) = table.get_mut(handle) else {
+            return false;
+        };
+        let (slot, lap) = (self.slots.at_mut(position), Word::lap_of(position, self.shift));
+        let memory = &self.memory;
+        self.head = Self::fill(memory, slot, registration, handle, position, lap, fired);
+        self.stepped = 0;
+        self.begin_lap();
+        true
     }
 
-    /// Whether the free slot at `position` is still in the chain of a registration.
+    /// Publishes an event in the free slot at `position`, which is not bound. Returns the new head.
     #[inline(always)]
-    pub fn is_occupied(&self, position: u64) -> bool {
-        self.slot(position)
-            .is_some_and(|slot| slot.registration.is_some())
-    }
-
-    /// Takes the free slot at `position` out of the chain that it is in.
-    #[inline(never)]
-    pub fn vacate<T>(&mut self, table: &mut Table<T>, position: u64) {
-        self.unchain(table, self.index(position));
-    }
-
-    /// Publishes an entry in the free slot at `position`, which is in no chain.
-    #[inline(always)]
-    pub fn fill<T>(
-        &mut self,
+    fn fill<T>(
+        memory: &impl Memory,
+        slot: &mut Slot,
         registration: &mut Registration<T>,
         handle: Handle,
         position: u64,
+        lap: u64,
         fired: &Fired,
-    ) -> Option<Sequel> {
-        let index = self.index(position);
-        let older = registration.newest;
-        if older != NO_SLOT {
-            self.slot_at(older)?.newer = index;
-        }
-        let lap = Word::lap_of(position, self.shift);
+    ) -> u64 {
+        let head = position.wrapping_add(1);
         let word = Word::untaken(fired.mask, fired.result, lap);
-        let slot = self.slots.get_mut(index as usize)?;
-        registration.newest = index;
-        slot.event.data = fired.data;
-        slot.event.error = fired.error;
-        slot.event.word = word.0;
         slot.position = position;
-        slot.merged = None;
-        slot.registration = Some(handle);
-        slot.older = older;
-        slot.newer = NO_SLOT;
-
-        self.memory
-            .write(position, &registration.template, fired.error);
-        self.memory.data(position).store(fired.data, Relaxed);
-        // ORDERING: whoever takes the entry sees the payload.
-        self.memory.word(position).store(word.0, Release);
-        self.head = position.wrapping_add(1);
-        self.search = self.head;
+        slot.registration = handle;
+        registration.position = position;
+        registration.merged.mask = 0;
+        registration.event.data = fired.data;
+        registration.event.error = fired.error;
+        registration.event.word = word.0;
+        memory.write(position, &registration.event, fired.error);
+        memory.data(position).store(fired.data, Relaxed);
+        memory.head().store(head, Relaxed);
+        // ORDERING: whoever takes the entry sees the payload, and whoever touches it the head.
+        memory.word(position).store(word.0, Release);
         // ORDERING: whoever sees the position sees the word.
-        self.memory.position().store(self.head, Release);
-        Some(registration.sequel())
+        memory.position().store(head, Release);
+        head
     }
 
-    /// Merges into the newest entry of a registration. If that is finished, it leaves the chain, which
-    /// so holds no more than what consumers hold.
-    #[inline(always)]
-    pub fn merge<T>(&mut self, registration: &mut Registration<T>, fired: &Fired) -> Merged {
-        let Some(slot) = self.slots.get_mut(registration.newest as usize) else {
-            return Merged::No;
-        };
-        // ORDERING: the consumer that finished the entry has used what it names.
-        let word = Word(self.memory.word(slot.position).load(Acquire));
-        if word.0 == slot.event.word {
-            return match self.merge_into(registration.newest, fired) {
-                true => Merged::Yes,
-                false => Merged::No,
-            };
-        }
-        if !word.is_finished() {
-            return Merged::No;
-        }
-        if slot.older != NO_SLOT {
-            return Merged::Linked;
-        }
-        slot.registration = None;
-        slot.position = u64::MAX;
-        registration.newest = NO_SLOT;
-        Merged::No
-    }
-
-    /// Drops the newest entry of a registration, which is finished, from its chain.
-    #[inline(never)]
-    pub fn unlink<T>(&mut self, table: &mut Table<T>, handle: Handle) {
-        let newest = table.newest(handle);
-        self.release(table, newest);
-    }
-
-    #[inline]
-    fn merge_into(&mut self, newest: u32, fired: &Fired) -> bool {
-        let Some(slot) = self.slots.get_mut(newest as usize) else {
+    /// Merges into the newest entry of a registration. Returns false if that is gone, or the count
+    /// could not go with it.
+    pub fn merge<T>(&mut self, registration: &mut Registration<T>, fired: &Fired) -> bool {
+        let position = registration.position;
+        if !self.is_here(position) {
             return false;
-        };
-        let position = slot.position;
-        let old = Word(slot.event.word);
+        }
+        let old = Word(registration.event.word);
         let new = old.merged(fired.mask, fired.result);
         // First, so that who takes the bit has the errno. Who has the entry already has no bit for it.
-        if fired.error != 0 && slot.event.error == 0 {
-            slot.event.error = fired.error;
+        if fired.error != 0 && registration.event.error == 0 {
+            registration.event.error = fired.error;
             self.memory.write_error(position, fired.error);
         }
         // ORDERING: who takes the merged word sees what made the source fire.
@@ -387,23 +373,30 @@ impl<M: Memory> Ring<M> {
         {
             return false;
         }
-        slot.event.word = new.0;
+        registration.event.word = new.0;
+        let merged = &mut registration.merged;
+        if merged.mask == 0 {
+            *merged = Merged::NOTHING;
+        }
+        merged.mask |= fired.mask;
+        merged.result |= fired.result as u8;
+        if merged.error == 0 {
+            merged.error = fired.error as u16;
+        }
         if fired.result & RET_COUNTED != 0 {
-            let sum = count(slot.event.data, fired.data);
+            let before = registration.event.data;
+            let sum = count(before, fired.data);
             // ORDERING: the count is all there is to see.
             if self
                 .memory
                 .data(position)
-                .cmpxchg(slot.event.data, sum, Relaxed)
+                .cmpxchg(before, sum, Relaxed)
                 .is_err()
             {
                 return false;
             }
-            slot.event.data = sum;
-        }
-        match &mut slot.merged {
-            Some(merged) => merged.merge(fired),
-            None => slot.merged = Some(*fired),
+            registration.event.data = sum;
+            merged.count = count(merged.count, fired.data);
         }
         true
     }
@@ -418,123 +411,147 @@ impl<M: Memory> Ring<M> {
             .map_err(Word)
     }
 
-    /// Whether a consumer is done with the entry at `position`, for who then frees what it names.
-    fn is_finished(&self, position: u64) -> bool {
-        // ORDERING: the consumer that finished the entry has used what it names.
-        Word(self.memory.word(position).load(Acquire)).is_finished()
+    /// The registration whose newest entry is at `position`.
+    pub fn registration<T>(&self, table: &Table<T>, position: u64) -> Option<Handle> {
+        let handle = self.slots.at(position).registration;
+        (table.get(handle)?.position == position).then_some(handle)
     }
 
-    /// Whether a consumer is done with the newest entry of a registration.
-    pub fn is_done(&self, newest: u32) -> bool {
-        match self.slots.get(newest as usize) {
-            Some(slot) => self.is_finished(slot.position),
-            None => true,
-        }
-    }
-
-    /// Whose entry is at `position`, unless it is gone.
-    pub fn registration(&self, position: u64) -> Option<Handle> {
-        self.slot(position)
-            .filter(|slot| slot.position == position)?
-            .registration
-    }
-
-    /// Takes an entry back.
-    fn retract(&self, index: u32) -> Retracted {
-        let Some(slot) = self.slots.get(index as usize) else {
-            return Retracted::Finished;
+    /// What a registration has in the ring is no longer its newest event. It is kept in its chain, if
+    /// a consumer holds it.
+    pub fn hold<T>(&mut self, table: &mut Table<T>, handle: Handle) {
+        let Some(registration) = table.get_mut(handle) else {
+            return;
         };
-        if self.reclaim(slot.position, Word(slot.event.word)).is_ok() {
-            Retracted::Yes
-        } else if self.is_finished(slot.position) {
-            Retracted::Finished
-        } else {
-            Retracted::Taken
+        let held = !self.is_done(registration);
+        let position = core::mem::replace(&mut registration.position, NOWHERE);
+        if held {
+            let index = self.index(position);
+            let older = core::mem::replace(&mut registration.chain, index);
+            if let Some(slot) = self.slot_at(older) {
+                slot.newer = index;
+            }
+            let slot = self.slots.at_mut(position);
+            slot.bound = true;
+            slot.older = older;
+            slot.newer = NO_SLOT;
         }
     }
 
     /// Takes back what no consumer has taken. Returns whether a consumer still holds an entry, and
     /// which mask and result bits were taken back.
-    pub fn retract_all<T>(&mut self, table: &mut Table<T>, handle: Handle) -> (bool, u64) {
-        let mut held = false;
+    pub fn retract<T>(&mut self, table: &mut Table<T>, handle: Handle) -> (bool, u64) {
+        let Some(registration) = table.get_mut(handle) else {
+            return (false, 0);
+        };
+        let (position, word) = (registration.position, Word(registration.event.word));
         let mut untaken = 0;
-        let mut index = table.newest(handle);
+        if self.is_here(position) && self.reclaim(position, word).is_ok() {
+            untaken = word.outcome();
+            registration.position = NOWHERE;
+            self.vacate(position);
+        } else {
+            self.hold(table, handle);
+        }
+        let mut held = false;
+        let mut index = table.get(handle).map_or(NO_SLOT, |r| r.chain);
         while index != NO_SLOT {
-            let Some(slot) = self.slots.get(index as usize) else {
-                break;
-            };
-            let (older, bits) = (slot.older, Word(slot.event.word).outcome());
-            match self.retract(index) {
-                Retracted::Taken => held = true,
-                Retracted::Yes => {
-                    untaken |= bits;
-                    self.release(table, index);
-                }
-                Retracted::Finished => self.release(table, index),
+            let Slot {
+                position, older, ..
+            } = *self.slots.at(u64::from(index));
+            if self.is_finished(position) {
+                self.release(table, index);
+            } else {
+                held = true;
             }
             index = older;
         }
         (held, untaken)
     }
 
-    /// Forgets a registration, which is about to go. Its entries stay.
+    /// The entry at `position` is not delivered, whatever its word becomes.
+    fn vacate(&mut self, position: u64) {
+        self.slots.at_mut(position).position = VACANT;
+    }
+
+    /// Forgets a registration, which is about to go: its chain, and its newest entry.
     pub fn forget<T>(&mut self, table: &mut Table<T>, handle: Handle) {
-        let Some(registration) = table.get(handle) else {
-            return;
-        };
-        let (template, mut index) = (registration.template, registration.newest);
-        while index != NO_SLOT {
-            if let Some(slot) = self.slot_at(index) {
-                slot.event = slot.event.of(&template);
+        while let Some(registration) = table.get(handle) {
+            if registration.chain == NO_SLOT {
+                break;
             }
-            self.unchain(table, index);
-            index = table.newest(handle);
+            self.release(table, registration.chain);
         }
     }
 
-    /// Takes a slot out of the chain of its registration.
-    fn unchain<T>(&mut self, table: &mut Table<T>, index: u32) {
+    /// Binds the slot of the newest entry of a registration, if that is untaken. Returns whether it
+    /// is: then the registration stays, as a ghost.
+    pub fn bind<T>(&mut self, registration: &Registration<T>) -> bool {
+        let position = registration.position;
+        if !self.is_untaken(registration, position) {
+            return false;
+        }
+        let slot = self.slots.at_mut(position);
+        slot.bound = true;
+        slot.older = NO_SLOT;
+        slot.newer = NO_SLOT;
+        true
+    }
+
+    /// Unbinds a slot: takes it out of its chain, or frees the ghost whose entry it has.
+    fn release<T>(&mut self, table: &mut Table<T>, index: u32) {
         let Some(slot) = self.slot_at(index) else {
             return;
         };
-        let Some(handle) = slot.registration.take() else {
+        slot.bound = false;
+        let Slot {
+            registration,
+            older,
+            newer,
+            ..
+        } = *slot;
+        let Some(owner) = table.get_mut(registration) else {
             return;
         };
-        let (older, newer) = (slot.older, slot.newer);
-        slot.older = NO_SLOT;
-        slot.newer = NO_SLOT;
+        if owner.phase == Phase::Ghost {
+            table.remove(registration);
+            return;
+        }
         if let Some(slot) = self.slot_at(older) {
             slot.newer = newer;
         }
         if let Some(slot) = self.slot_at(newer) {
             slot.older = older;
-        } else if let Some(registration) = table.get_mut(handle) {
-            registration.newest = older;
+        } else {
+            owner.chain = older;
         }
     }
 
-    /// Takes a slot out of its chain. Its entry is not delivered, whatever its word becomes.
-    fn release<T>(&mut self, table: &mut Table<T>, index: u32) {
-        self.unchain(table, index);
-        if let Some(slot) = self.slot_at(index) {
-            slot.position = u64::MAX;
-        }
+    /// Whether the entry at `position` is untaken, and the newest of `registration`.
+    fn is_untaken<T>(&self, registration: &Registration<T>, position: u64) -> bool {
+        registration.position == position
+            && self.is_here(position)
+            && self.load(position).0 == registration.event.word
     }
 
-    /// Whether the entry at `position` is untaken.
-    fn is_untaken(&self, position: u64) -> bool {
-        self.slot(position).is_some_and(|slot| {
-            slot.position == position && self.load(position).0 == slot.event.word
-        })
+    /// The registration whose untaken entry is at `position`.
+    fn untaken_at<'a, T>(
+        &self,
+        table: &'a Table<T>,
+        position: u64,
+    ) -> Option<&'a Registration<T>> {
+        let registration = table.get(self.slots.at(position).registration)?;
+        self.is_untaken(registration, position)
+            .then_some(registration)
     }
 
     /// The position of the oldest untaken entry.
-    pub fn oldest(&mut self) -> Option<u64> {
+    pub fn oldest<T>(&mut self, table: &Table<T>) -> Option<u64> {
         if self.head.wrapping_sub(self.untaken) > self.size() {
             self.untaken = self.head.wrapping_sub(self.size());
         }
         while self.untaken != self.head {
-            if self.is_untaken(self.untaken) {
+            if self.untaken_at(table, self.untaken).is_some() {
                 return Some(self.untaken);
             }
             self.untaken = self.untaken.wrapping_add(1);
@@ -543,13 +560,13 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Counts untaken entries, up to `limit`.
-    pub fn count_untaken(&mut self, limit: u64) -> u64 {
-        let Some(mut position) = self.oldest() else {
+    pub fn count_untaken<T>(&mut self, table: &Table<T>, limit: u64) -> u64 {
+        let Some(mut position) = self.oldest(table) else {
             return 0;
         };
         let mut found = 0;
         while position != self.head && found < limit {
-            if self.is_untaken(position) {
+            if self.untaken_at(table, position).is_some() {
                 found = found.wrapping_add(1);
             }
             position = position.wrapping_add(1);
@@ -557,23 +574,21 @@ impl<M: Memory> Ring<M> {
         found
     }
 
-    /// The entry at `position`, as the kernel knows it.
+    /// The untaken entry at `position`, as the kernel knows it.
     pub fn event<T>(&self, table: &Table<T>, position: u64) -> Option<Event> {
-        let slot = self.slot(position)?;
-        let mut event = match slot.registration.and_then(|handle| table.get(handle)) {
-            Some(registration) => slot.event.of(&registration.template),
-            None => slot.event,
-        };
+        let mut event = self.untaken_at(table, position)?.event;
         event.word = Word(event.word).outcome();
         Some(event)
     }
 
     /// Takes and finishes the entry at `position` for a caller of `kevent_get_events()`.
-    pub fn take(&mut self, position: u64) -> bool {
-        let Some(slot) = self.slot(position) else {
-            return false;
-        };
-        slot.position == position && self.reclaim(position, Word(slot.event.word)).is_ok()
+    pub fn take<T>(&mut self, table: &Table<T>, position: u64) -> bool {
+        let registration = table.get(self.slots.at(position).registration);
+        registration.is_some_and(|r| {
+            r.position == position
+                && self.is_here(position)
+                && self.reclaim(position, Word(r.event.word)).is_ok()
+        })
     }
 
     /// Positions from `old`, a past low half of a position, to the head.
@@ -586,7 +601,7 @@ impl<M: Memory> Ring<M> {
     fn is_left_behind(&self, position: u64, word: Word) -> bool {
         word.is_taken()
             && word.owner() == OWNER_COMMIT
-            && self.slot(position).is_some_and(|s| s.position < position)
+            && self.slots.at(position).position < position
     }
 
     /// Nothing before the result is for a commit to free.
@@ -595,10 +610,8 @@ impl<M: Memory> Ring<M> {
             self.tail = self.head.wrapping_sub(self.size());
         }
         while self.tail != self.head {
-            let here = self
-                .slot(self.tail)
-                .is_some_and(|s| s.position == self.tail);
             let word = self.load(self.tail);
+            let here = self.is_here(self.tail);
             if here && !word.is_finished() || self.is_left_behind(self.tail, word) {
                 break;
             }
@@ -638,16 +651,15 @@ impl<M: Memory> Ring<M> {
         table: &mut Table<T>,
         position: u64,
     ) -> Option<(bool, Option<(Handle, Fired)>)> {
-        let index = self.index(position);
-        let Some(slot) = self.slot(position) else {
-            return Some((false, None));
-        };
+        let slot = self.slots.at(position);
         if slot.position != position {
             let word = self.load(position);
             let freed = self.is_left_behind(position, word) && self.reclaim(position, word).is_ok();
             return Some((freed, None));
         }
-        let (expected, again) = (Word(slot.event.word), slot.registration.zip(slot.merged));
+        let handle = slot.registration;
+        let mut registration = table.get_mut(handle).filter(|r| r.position == position);
+        let expected = registration.as_ref().map(|r| Word(r.event.word));
         let mut word = self.load(position);
         // An honest word changes twice at most; a dishonest one must not hold the kernel here.
         for _ in 0..3 {
@@ -658,14 +670,89 @@ impl<M: Memory> Ring<M> {
                 return None;
             }
             let Err(found) = self.reclaim(position, word) else {
-                if word != expected {
+                if Some(word) != expected {
                     return Some((true, None));
                 }
-                self.release(table, index);
-                return Some((true, again));
+                let again = registration.as_ref().and_then(|r| r.merged());
+                if let Some(registration) = &mut registration {
+                    registration.position = NOWHERE;
+                }
+                self.vacate(position);
+                return Some((true, again.map(|fired| (handle, fired))));
             };
             word = found;
         }
         None
+    }
+}
+
+/// What a source says again of an entry that says it already.
+///
+/// An entry into which the same bits were merged before needs no more than that its word is touched: a
+/// consumer that takes it later has then seen what made the source fire. So this takes no lock.
+///
+/// Nothing may have filled the slot again, and the word, whose lap comes round, have come to be the
+/// same. Who fills a slot writes the head first; so a head that is not a lap ahead, seen after the
+/// touch, says that the entry was still there at the touch.
+///
+/// One thread at a time sets or touches it; sources have a lock that sees to that.
+pub struct Repeat {
+    position: Atomic<u64>,
+    word: Atomic<u64>,
+    /// Mask and result bits that may fire so.
+    outcome: Atomic<u64>,
+}
+
+impl Repeat {
+    /// No entry.
+    pub fn new() -> Self {
+        Repeat {
+            position: Atomic::<u64>::new(NOWHERE),
+            word: Atomic::<u64>::new(0),
+            outcome: Atomic::<u64>::new(0),
+        }
+    }
+
+    /// Remembers the newest entry of a registration, if something was merged into it that is no
+    /// count. Called with the lock held.
+    #[inline(never)]
+    pub fn set<T>(&self, registration: &Registration<T>) {
+        let Registration {
+            event,
+            position,
+            merged,
+            ..
+        } = registration;
+        let result = u32::from(merged.result);
+        if merged.mask == 0 || result & RET_COUNTED != 0 {
+            return;
+        }
+        self.position.store(*position, Relaxed);
+        self.word.store(event.word, Relaxed);
+        self.outcome
+            .store(Word::untaken(merged.mask, result, 0).0, Relaxed);
+    }
+
+    /// Touches the entry, if `outcome`, in the bits of a word, is no more than what was merged into it.
+    /// Returns whether that is all there is to do.
+    #[inline(always)]
+    pub fn touch<M: Memory>(&self, memory: &M, outcome: Word) -> bool {
+        if outcome.0 & !self.outcome.load(Relaxed) != 0 {
+            return false;
+        }
+        let (position, word) = (self.position.load(Relaxed), self.word.load(Relaxed));
+        // ORDERING: who takes the word sees what made the source fire; and if another entry had it,
+        // its head is seen below.
+        if memory.word(position).cmpxchg(word, word, Full).is_err() {
+            return false;
+        }
+        let ahead = memory.head().load(Relaxed).wrapping_sub(position);
+        ahead <= 1u64.wrapping_shl(memory.shift())
+    }
+}
+
+impl Default for Repeat {
+    fn default() -> Self {
+        Self::new()
     }
 }

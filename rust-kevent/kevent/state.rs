@@ -66,7 +66,7 @@ use super::{
     ring::{
         CommitError,
         Memory,
-        Merged,
+        Repeat,
         Ring, //
     },
     word::Word, //
@@ -192,8 +192,8 @@ impl<M: Memory, T> State<M, T> {
     pub fn template(&self, handle: Handle) -> Option<&Event> {
         self.table
             .get(handle)
-            .filter(|r| matches!(r.phase, Phase::Armed | Phase::Disabled))
-            .map(|r| &r.template)
+            .filter(|r| r.is_armed() || r.phase == Phase::Disabled)
+            .map(|r| &r.event)
     }
 
     /// Arms a new registration. The table must have room.
@@ -205,7 +205,7 @@ impl<M: Memory, T> State<M, T> {
     pub fn tie(&mut self, handle: Handle, tie: T, nature: Nature) {
         if let Some(registration) = self.table.get_mut(handle) {
             registration.tie = Some(tie);
-            registration.nature = nature;
+            registration.set(registration.event, nature);
         }
     }
 
@@ -239,38 +239,43 @@ impl<M: Memory, T> State<M, T> {
         self.table
             .get(handle)
             .filter(|r| r.phase != Phase::Free)
-            .map(|r| &r.template)
+            .map(|r| &r.event)
     }
 
     /// Ends a registration, and takes an untaken event of it back unless ONESHOT has ended it
     /// already.
     pub fn remove(&mut self, handle: Handle) -> Removed<T> {
-        let (outstanding, untaken) = match self.table.get(handle).map(|r| r.phase) {
-            None | Some(Phase::Free) => {
-                return Removed {
-                    outstanding: false,
-                    untaken: None,
-                    tie: None,
-                };
-            }
+        let mut removed = Removed {
+            outstanding: false,
+            untaken: None,
+            tie: None,
+        };
+        match self.table.get(handle).map(|r| r.phase) {
+            None | Some(Phase::Free | Phase::Ghost) => return removed,
             // What it published last is still on its way.
             Some(Phase::Dead) => {
                 self.dead.unlink(&mut self.table, handle);
-                (false, None)
+                if let Some(ring) = &mut self.ring {
+                    ring.forget(&mut self.table, handle);
+                    if let Some(registration) = self.table.get_mut(handle) {
+                        if ring.bind(registration) {
+                            registration.phase = Phase::Ghost;
+                            removed.tie = registration.tie.take();
+                            return removed;
+                        }
+                    }
+                }
             }
-            Some(Phase::Armed | Phase::Disabled) => {
+            Some(Phase::Armed | Phase::Waiting | Phase::Disabled) => {
                 self.forget_look(handle);
-                self.retract(handle)
+                (removed.outstanding, removed.untaken) = self.retract(handle);
+                if let Some(ring) = &mut self.ring {
+                    ring.forget(&mut self.table, handle);
+                }
             }
-        };
-        if let Some(ring) = &mut self.ring {
-            ring.forget(&mut self.table, handle);
         }
-        Removed {
-            outstanding,
-            untaken,
-            tie: self.table.remove(handle),
-        }
+        removed.tie = self.table.remove(handle);
+        removed
     }
 
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer still
@@ -279,7 +284,7 @@ impl<M: Memory, T> State<M, T> {
         self.template(handle)?;
         let retracted = self.retract(handle);
         let registration = self.table.get_mut(handle)?;
-        registration.template = template;
+        registration.set(template, registration.nature);
         registration.phase = Phase::Armed;
         Some(retracted)
     }
@@ -297,7 +302,7 @@ impl<M: Memory, T> State<M, T> {
     fn retract(&mut self, handle: Handle) -> (bool, Option<Fired>) {
         let pending = self.unpend(handle);
         let (held, bits) = match &mut self.ring {
-            Some(ring) => ring.retract_all(&mut self.table, handle),
+            Some(ring) => ring.retract(&mut self.table, handle),
             None => (false, 0),
         };
         let untaken = (bits != 0).then(|| Fired {
@@ -311,69 +316,77 @@ impl<M: Memory, T> State<M, T> {
     /// The next registration that is over and still in the table, with its template.
     pub fn dead(&self) -> Option<(Handle, Event)> {
         let handle = self.dead.first()?;
-        Some((handle, self.table.get(handle)?.template))
+        Some((handle, self.table.get(handle)?.event))
     }
 
     /// A source says that the bits of `fired` are true, of which those count that are wanted or in
     /// `always`. Returns nothing if that concerns nobody.
-    #[inline(never)]
+    ///
+    /// What happens most is here: the newest event is done with, nothing waits for room, and the next
+    /// slot is free.
+    #[inline(always)]
     pub fn report(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
-        let registration = self.table.get(handle)?;
-        let wanted = registration.template.mask;
+        let registration = self.table.get_mut(handle)?;
+        let wanted = registration.event.mask;
         let mask = match fired.result & RET_RECHECK {
             0 => fired.mask & (wanted | always),
             _ => wanted,
         };
-        if registration.phase != Phase::Armed || mask == 0 {
+        if mask == 0 {
             return None;
         }
-        Some(self.fire(handle, &Fired { mask, ..*fired }))
+        if registration.phase == Phase::Armed && registration.plain && self.pending.is_empty() {
+            if let Some(ring) = &mut self.ring {
+                if ring.publish(registration, handle, &Fired { mask, ..*fired }) {
+                    return Some(Wake::One);
+                }
+            }
+        }
+        self.fire_slowly(handle, Fired { mask, ..*fired })
     }
 
     /// A source has something to report.
-    #[inline(always)]
     pub fn fire(&mut self, handle: Handle, fired: &Fired) -> Wake {
-        self.fire_armed(handle, fired).unwrap_or_default()
+        self.fire_slowly(handle, *fired).unwrap_or_default()
     }
 
-    /// Returns nothing if there is no such registration, or it is not armed.
-    #[inline(always)]
-    fn fire_armed(&mut self, handle: Handle, fired: &Fired) -> Option<Wake> {
-        if !self.pending.is_empty() {
-            self.flush(FLUSH);
-        }
-        let mut registration = self.table.get_mut(handle)?;
-        if registration.phase != Phase::Armed {
-            return None;
-        }
-        let wake = if registration.template.flags & REQ_WAKEUP_ALL != 0 {
+    fn wake(registration: &Registration<T>) -> Wake {
+        if registration.event.flags & REQ_WAKEUP_ALL != 0 {
             Wake::All
         } else {
             Wake::One
-        };
-        if let Some(pending) = &mut registration.pending {
-            pending.merge(fired);
-            return Some(Wake::None);
         }
-        if let Some(ring) = &mut self.ring {
-            match ring.merge(registration, fired) {
-                Merged::Yes => return Some(Wake::None),
-                Merged::No => {}
-                Merged::Linked => {
-                    ring.unlink(&mut self.table, handle);
-                    registration = self.table.get_mut(handle)?;
-                }
+    }
+
+    /// Returns nothing if there is no such registration, or it is not armed.
+    #[inline(never)]
+    fn fire_slowly(&mut self, handle: Handle, fired: Fired) -> Option<Wake> {
+        let fired = &fired;
+        if self.ring.is_some() && !self.pending.is_empty() {
+            self.flush(FLUSH);
+        }
+        let registration = self.table.get_mut(handle)?;
+        match registration.phase {
+            Phase::Armed => {}
+            Phase::Waiting => {
+                let mut all = registration.fired();
+                all.merge(fired);
+                registration.keep(&all);
+                return Some(Wake::None);
             }
-            let free = match self.pending.is_empty() {
-                true => ring.free_slot(),
-                false => None,
+            Phase::Free | Phase::Disabled | Phase::Dead | Phase::Ghost => return None,
+        }
+        let (wake, sequel) = (Self::wake(registration), registration.sequel);
+        if let Some(ring) = &mut self.ring {
+            if ring.merge(registration, fired) {
+                return Some(Wake::None);
+            }
+            ring.hold(&mut self.table, handle);
+            let appended = match self.pending.is_empty() {
+                true => ring.append(&mut self.table, handle, fired),
+                false => false,
             };
-            if let Some(position) = free {
-                if ring.is_occupied(position) {
-                    ring.vacate(&mut self.table, position);
-                    registration = self.table.get_mut(handle)?;
-                }
-                let sequel = ring.fill(registration, handle, position, fired)?;
+            if appended {
                 self.published(handle, sequel);
                 return Some(wake);
             }
@@ -382,14 +395,14 @@ impl<M: Memory, T> State<M, T> {
         Some(wake)
     }
 
-    #[inline(always)]
-    fn published(&mut self, handle: Handle, sequel: Sequel) {
-        if sequel != Sequel::Nothing {
-            self.follow(handle, sequel);
+    /// Lets a source say again what its untaken event says already, without a lock.
+    pub fn repeat(&self, handle: Handle, repeat: &Repeat) {
+        if let Some(registration) = self.table.get(handle).filter(|_| self.ring.is_some()) {
+            repeat.set(registration);
         }
     }
 
-    fn follow(&mut self, handle: Handle, sequel: Sequel) {
+    fn published(&mut self, handle: Handle, sequel: Sequel) {
         let phase = match sequel {
             Sequel::Nothing => return,
             Sequel::Again => return self.remember_look(handle),
@@ -444,12 +457,13 @@ impl<M: Memory, T> State<M, T> {
             let Some(registration) = self.table.get(handle) else {
                 continue;
             };
-            let Registration { newest, nature, .. } = *registration;
-            if registration.phase != Phase::Armed || registration.sequel() != Sequel::Again {
+            let nature = registration.nature;
+            if registration.phase != Phase::Armed || registration.sequel != Sequel::Again {
                 continue;
             }
             let asked = self.ask(handle);
-            let finished = self.ring.as_ref().is_none_or(|ring| ring.is_done(newest));
+            let ring = self.ring.as_ref();
+            let finished = ring.is_none_or(|ring| ring.is_done(registration));
             if !finished {
                 self.remember_look(handle);
             }
@@ -477,7 +491,7 @@ impl<M: Memory, T> State<M, T> {
             return None;
         }
         let handle = match next {
-            Next::Ring(position) => self.ring.as_ref()?.registration(position)?,
+            Next::Ring(position) => self.ring.as_ref()?.registration(&self.table, position)?,
             Next::Pending(handle) => handle,
         };
         match self.table.get(handle)?.nature {
@@ -496,7 +510,7 @@ impl<M: Memory, T> State<M, T> {
             return None;
         }
         let handle = match next {
-            Next::Ring(position) => self.ring.as_ref()?.registration(position)?,
+            Next::Ring(position) => self.ring.as_ref()?.registration(&self.table, position)?,
             Next::Pending(handle) => handle,
         };
         match self.table.get(handle)?.nature {
@@ -505,13 +519,13 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    #[inline(never)]
     fn pend(&mut self, handle: Handle, fired: &Fired) {
         // It is on one list at most.
         self.forget_look(handle);
         let first = self.pending.is_empty();
         if let Some(registration) = self.table.get_mut(handle) {
-            registration.pending = Some(*fired);
+            registration.keep(fired);
+            registration.phase = Phase::Waiting;
             self.pending.push(&mut self.table, handle);
         }
         if let Some(ring) = self.ring.as_ref().filter(|_| first) {
@@ -525,7 +539,9 @@ impl<M: Memory, T> State<M, T> {
 
     /// Takes a registration off the pending list.
     fn unpend(&mut self, handle: Handle) -> Option<Fired> {
-        let fired = self.table.get_mut(handle)?.pending.take()?;
+        let registration = self.table.get_mut(handle).filter(|r| r.is_pending())?;
+        let fired = registration.fired();
+        registration.phase = Phase::Armed;
         self.pending.unlink(&mut self.table, handle);
         if let Some(ring) = self.ring.as_ref().filter(|_| self.pending.is_empty()) {
             ring.memory().pending().store(0, Relaxed);
@@ -544,15 +560,16 @@ impl<M: Memory, T> State<M, T> {
             let Some(handle) = self.pending.first() else {
                 break;
             };
-            let Some(fired) = self.table.get(handle).and_then(|r| r.pending) else {
+            let Some(registration) = self.table.get(handle) else {
                 break;
             };
+            let (fired, sequel) = (registration.fired(), registration.sequel);
             let Some(ring) = &mut self.ring else {
                 break;
             };
-            let Some(sequel) = ring.append(&mut self.table, handle, &fired) else {
+            if !ring.append(&mut self.table, handle, &fired) {
                 break;
-            };
+            }
             // Off this list first: a registration is on one list at most.
             self.unpend(handle);
             self.published(handle, sequel);
@@ -563,14 +580,14 @@ impl<M: Memory, T> State<M, T> {
 
     /// Whether an event waits for a consumer.
     pub fn has_events(&mut self) -> bool {
-        !self.pending.is_empty() || self.ring.as_mut().is_some_and(|r| r.oldest().is_some())
+        !self.pending.is_empty() || self.ring.as_mut().is_some_and(|ring| ring.oldest(&self.table).is_some())
     }
 
     /// How many events wait for a consumer, up to `limit`.
     pub fn available(&mut self, limit: u64) -> u64 {
         let pending = u64::from(self.pending.len());
         let ring = match &mut self.ring {
-            Some(ring) => ring.count_untaken(limit),
+            Some(ring) => ring.count_untaken(&self.table, limit),
             None => 0,
         };
         ring.saturating_add(pending).min(limit)
@@ -579,26 +596,29 @@ impl<M: Memory, T> State<M, T> {
     /// The oldest event, for `kevent_get_events()`.
     pub fn peek(&mut self) -> Option<(Next, Event)> {
         if let Some(ring) = &mut self.ring {
-            if let Some(position) = ring.oldest() {
+            if let Some(position) = ring.oldest(&self.table) {
                 return Some((Next::Ring(position), ring.event(&self.table, position)?));
             }
         }
         let handle = self.pending.first()?;
-        let event = self.table.get(handle)?.pending_event()?;
-        Some((Next::Pending(handle), event))
+        Some((Next::Pending(handle), self.table.get(handle)?.event))
     }
 
     /// Takes what [`State::peek()`] returned under the same lock. Returns false when a consumer of
     /// the ring was faster.
     pub fn take(&mut self, next: Next) -> bool {
         match next {
-            Next::Ring(position) => self.ring.as_mut().is_some_and(|ring| ring.take(position)),
+            Next::Ring(position) => self
+                .ring
+                .as_mut()
+                .is_some_and(|ring| ring.take(&self.table, position)),
             Next::Pending(handle) => {
-                let pending = self.table.get(handle).filter(|r| r.pending.is_some());
-                let Some(sequel) = pending.map(|r| r.sequel()) else {
+                let Some(sequel) = self.table.get(handle).map(|r| r.sequel) else {
                     return false;
                 };
-                self.unpend(handle);
+                if self.unpend(handle).is_none() {
+                    return false;
+                }
                 self.published(handle, sequel);
                 true
             }

@@ -91,6 +91,11 @@ impl Word {
         (self.0 >> OWNER_SHIFT) as u32
     }
 
+    /// The mask.
+    pub fn mask(self) -> u32 {
+        self.0 as u32
+    }
+
     /// The result bits.
     pub fn result(self) -> u32 {
         ((self.0 & RESULT_MASK) >> RESULT_SHIFT) as u32

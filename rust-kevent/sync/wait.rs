@@ -23,6 +23,7 @@
 use crate::{
     bindings,
     container_of,
+    interrupt::LocalInterruptDisabled,
     prelude::*,
     sync::{
         atomic::{
@@ -46,8 +47,9 @@ pub trait WakeFn: Send + Sync {
     /// Called on each wake-up with its `POLL*` bits, 0 if it carries none. Returns whether an
     /// exclusive wake-up has done its work with this entry, so that others need not be woken.
     ///
-    /// The lock of the wait queue is held; the context is any up to a hard interrupt.
-    fn wake(&self, mask: u32) -> bool;
+    /// The lock of the wait queue is held; the context is any up to a hard interrupt. `irq` says that
+    /// interrupts are off, as they are but where lock holders may be preempted.
+    fn wake(&self, mask: u32, irq: Option<&LocalInterruptDisabled>) -> bool;
 }
 
 /// An entry that is on one wait queue or on none.
@@ -138,20 +140,35 @@ impl<T: WakeFn> WaitEntry<T> {
         let mask = key.addr() as u32;
         // SAFETY: By the safety requirement.
         let this = unsafe { container_of!(Opaque::cast_from(entry), Self, entry) };
+        // SAFETY: Always safe to call.
+        let off = unsafe { bindings::irqs_disabled() };
+        // SAFETY: They are, and `wake()` leaves it so.
+        let irq = off.then(|| unsafe { LocalInterruptDisabled::assume_disabled() });
         // SAFETY: By the safety requirement. The lock, and `head`, keep `drop()` from going on.
-        let woken = unsafe { (*this).data.wake(mask) };
+        let woken = unsafe { (*this).data.wake(mask, irq) };
         if mask & POLLFREE != 0 {
-            // SAFETY: The lock is held, and whoever drops the entry waits for the store below.
-            unsafe { bindings::list_del_init(&raw mut (*entry).entry) };
-            // SAFETY: The field is valid up to the store. `Atomic` has the layout of its value.
-            //
-            // ORDERING: the last access to the entry; pairs with `remove()`.
-            unsafe {
-                let head = (&raw const (*this).head).cast_mut();
-                atomic_store::<*mut bindings::wait_queue_head, _>(head.cast(), null_mut(), Release);
-            }
+            // SAFETY: By the safety requirement, and `this` is not used any more.
+            unsafe { Self::leave(this, entry) };
         }
         c_int::from(woken)
+    }
+
+    /// Takes an entry off a queue that goes away.
+    ///
+    /// # Safety
+    ///
+    /// `entry` must be that of `this`, and the lock of its queue held. `this` may be freed on return.
+    #[cold]
+    unsafe fn leave(this: *const Self, entry: *mut bindings::wait_queue_entry) {
+        // SAFETY: The lock is held, and whoever drops the entry waits for the store below.
+        unsafe { bindings::list_del_init(&raw mut (*entry).entry) };
+        // SAFETY: The field is valid up to the store. `Atomic` has the layout of its value.
+        //
+        // ORDERING: the last access to the entry; pairs with `remove()`.
+        unsafe {
+            let head = (&raw const (*this).head).cast_mut();
+            atomic_store::<*mut bindings::wait_queue_head, _>(head.cast(), null_mut(), Release);
+        }
     }
 }
 

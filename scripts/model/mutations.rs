@@ -49,26 +49,69 @@ pub const SHARED: &[(&str, &str)] = &[
 pub const MUTATIONS: &[Mutation] = &[
     // Orders of the kernel.
     mutation(
-        "fill_looks_relaxed",
+        "search_looks_relaxed",
         "ring",
-        "let word = Word(self.memory.word(self.search).load(Acquire));",
-        "let word = Word(self.memory.word(self.search).load(Relaxed));",
+        "let word = Word(self.memory.word(position).load(Acquire));",
+        "let word = Word(self.memory.word(position).load(Relaxed));",
         "full",
         RACE,
     ),
     mutation(
+        "vacancy_looks_relaxed",
+        "ring",
+        "let vacant = Word(memory.word(position).load(Acquire)).is_finished();",
+        "let vacant = Word(memory.word(position).load(Relaxed)).is_finished();",
+        "vacancy",
+        RACE,
+    ),
+    mutation(
+        "untaken_slot_is_a_vacancy",
+        "ring",
+        "let vacant = Word(memory.word(position).load(Acquire)).is_finished();",
+        "let vacant = true;",
+        "full",
+        "lost",
+    ),
+    mutation(
+        "touch_relaxed",
+        "ring",
+        ".cmpxchg(word, word, Full)",
+        ".cmpxchg(word, word, Relaxed)",
+        "touched",
+        "stale",
+    ),
+    mutation(
+        "touch_without_a_look_at_the_head",
+        "ring",
+        "ahead <= 1u64.wrapping_shl(memory.shift())",
+        "ahead != u64::MAX",
+        "touch_of_an_old_entry",
+        "lost",
+    ),
+    mutation(
+        "head_written_after_the_word",
+        "ring",
+        "memory.head().store(head, Relaxed);
+        // ORDERING: whoever takes the entry sees the payload, and whoever touches it the head.
+        memory.word(position).store(word.0, Release);",
+        "memory.word(position).store(word.0, Release);
+        memory.head().store(head, Relaxed);",
+        "touch_of_an_old_entry",
+        "lost",
+    ),
+    mutation(
         "word_stored_relaxed",
         "ring",
-        "self.memory.word(position).store(word.0, Release);",
-        "self.memory.word(position).store(word.0, Relaxed);",
+        "memory.word(position).store(word.0, Release);",
+        "memory.word(position).store(word.0, Relaxed);",
         "adopt",
         RACE,
     ),
     mutation(
         "position_published_relaxed",
         "ring",
-        "self.memory.position().store(self.head, Release);",
-        "self.memory.position().store(self.head, Relaxed);",
+        "memory.position().store(head, Release);",
+        "memory.position().store(head, Relaxed);",
         "sleepers",
         "slept",
     ),
@@ -152,9 +195,9 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "position_published_before_the_word",
         "ring",
-        "self.memory.word(position).store(word.0, Release);",
-        "self.memory.position().store(position.wrapping_add(1), Release);
-        self.memory.word(position).store(word.0, Release);",
+        "memory.word(position).store(word.0, Release);",
+        "memory.position().store(head, Release);
+        memory.word(position).store(word.0, Release);",
         "sleepers",
         "slept",
     ),
@@ -169,15 +212,15 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "untaken_slots_filled",
         "ring",
-        "if word.is_finished() {\n                return Some(self.search);",
-        "if !word.is_taken() {\n                return Some(self.search);",
+        "if word.is_finished() {\n                return Some(position);",
+        "if !word.is_taken() {\n                return Some(position);",
         "full",
         "lost",
     ),
     mutation(
         "search_goes_on_behind_freed_slots",
         "ring",
-        "self.search = self.head;\n        None",
+        "self.stepped = 0;\n        None",
         "None",
         "freed_behind_the_search",
         "delayed",
@@ -197,20 +240,20 @@ pub const MUTATIONS: &[Mutation] = &[
             {
                 return false;
             }
-            slot.event.data = sum;",
+            registration.event.data = sum;",
         ".is_err()
             {
                 return true;
             }
-            slot.event.data = sum;",
+            registration.event.data = sum;",
         "counts",
         "count",
     ),
     mutation(
         "younger_before_pending",
         "state",
-        "let free = match self.pending.is_empty() {",
-        "let free = match true {",
+        "let appended = match self.pending.is_empty() {",
+        "let appended = match true {",
         "pending_order",
         "order",
     ),
@@ -233,7 +276,7 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "commit_forgets_what_merged",
         "ring",
-        "return Some((true, again));",
+        "return Some((true, again.map(|fired| (handle, fired))));",
         "return Some((true, None));",
         "look_and_commit",
         "stale",

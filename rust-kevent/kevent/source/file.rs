@@ -44,15 +44,25 @@ use crate::{
             REQ_LAST_CHECK,
             REQ_ONESHOT,
             RET_BROKEN,
-            RET_DONE,
-            RET_RECHECK, //
+            RET_DONE, //
         },
         file::OPERATIONS,
-        queue::Queue, //
+        queue::{
+            Inner,
+            Queue, //
+        },
+        ring::Repeat,
+        trace,
+        word::Word, //
     },
+    interrupt::LocalInterruptDisabled,
     prelude::*,
     sync::{
         aref::ARef,
+        lock::{
+            Backend,
+            Guard, //
+        },
         new_spinlock,
         wait::{
             WakeFn,
@@ -90,8 +100,12 @@ pub(super) trait Kind: Copy + Unpin + Send + Sync + 'static {
     /// The poll bits that `mask` stands for.
     fn poll_bits(mask: u32) -> u32;
 
-    /// What a wake-up with `key` says. The lock of the wait queue is held, in any context.
-    fn woken(&self, key: u32) -> Fired;
+    /// Whether that needs no more than the key.
+    const COMPUTES: bool;
+
+    /// What a wake-up with `key` says, of which `wanted` matters; nothing if that concerns nobody. The
+    /// lock of the wait queue is held, in any context.
+    fn woken(&self, key: u32, wanted: u32) -> Option<Fired>;
 
     /// What is true if the poll method says `ready`.
     fn found(&self, ready: u32) -> Fired;
@@ -194,6 +208,7 @@ impl<K: Kind> FileWatch<FileTie<K>> {
             target: self.target.clone(),
             later,
             member: member.clone(),
+            repeat: Repeat::new(),
         };
         let mask = K::poll_bits(request.mask | K::ALWAYS);
         // SAFETY: `closed()` drops it if nobody does before.
@@ -358,7 +373,6 @@ fn found<K: Kind>(kind: K, ready: u32) -> Option<Fired> {
 }
 
 /// Who is told of wake-ups.
-#[derive(Clone)]
 struct Told<K: Kind> {
     kind: K,
     /// Bits that concern anybody. Entries for another request are new ones, so this never changes.
@@ -367,29 +381,99 @@ struct Told<K: Kind> {
     /// The file is a queue: its wake-ups must not reach who watches this one.
     later: bool,
     member: Option<Arc<Member>>,
+    /// What may be said again without the lock of the queue. The lock of the wait queue, which is
+    /// held in wake-ups, protects it.
+    repeat: Repeat,
+}
+
+impl<K: Kind> Clone for Told<K> {
+    fn clone(&self) -> Self {
+        Told {
+            kind: self.kind,
+            wanted: self.wanted,
+            target: self.target.clone(),
+            later: self.later,
+            member: self.member.clone(),
+            repeat: Repeat::new(),
+        }
+    }
+}
+
+impl<K: Kind> Told<K> {
+    /// Whether the queue has an untaken event that says all that `fired` does.
+    #[inline(always)]
+    fn again(&self, fired: &Fired) -> bool {
+        let Some(memory) = &self.target.queue.memory else {
+            return false;
+        };
+        let outcome = Word::untaken(fired.mask & self.wanted, fired.result, 0);
+        fired.error == 0 && self.repeat.touch(&**memory, outcome)
+    }
+
+    #[inline(always)]
+    fn report_in<B: Backend>(&self, inner: Guard<'_, Inner, B>, fired: &Fired) -> bool {
+        let repeat = Some(&self.repeat);
+        Queue::report(&self.target, inner, fired, K::ALWAYS, || self.later, repeat).is_some()
+    }
+
+    /// Where lock holders may be preempted, and for what happens seldom.
+    #[cold]
+    fn report(&self, fired: Fired) -> bool {
+        self.report_in(self.target.queue.lock(), &fired)
+    }
+
+    /// With interrupts off.
+    #[inline(never)]
+    fn report_fired(&self, fired: Fired, irq: &LocalInterruptDisabled) -> bool {
+        self.report_in(self.target.queue.lock_with(irq), &fired)
+    }
+
+    /// The same; what fired is said by the key.
+    #[inline(never)]
+    fn report_key(&self, key: u32, irq: &LocalInterruptDisabled) -> bool {
+        match self.kind.woken(key, self.wanted) {
+            Some(fired) => self.report_in(self.target.queue.lock_with(irq), &fired),
+            None => false,
+        }
+    }
+
+    /// The wait queue goes away.
+    #[cold]
+    fn gone(&self) -> bool {
+        self.report(Fired {
+            mask: K::HUNG_UP,
+            result: RET_DONE | RET_BROKEN,
+            ..Fired::default()
+        })
+    }
+}
+
+#[cold]
+fn tell(member: &Member, fired: Fired, always: u32) -> bool {
+    member.tell(&fired, always)
 }
 
 impl<K: Kind> WakeFn for Told<K> {
-    fn wake(&self, key: u32) -> bool {
-        let fired = if key & POLLFREE != 0 {
-            Fired {
-                mask: K::HUNG_UP,
-                result: RET_DONE | RET_BROKEN,
-                ..Fired::default()
-            }
-        } else {
-            self.kind.woken(key)
-        };
-        // The queue's lock is not for what another bit's waiters are woken by.
-        if fired.mask & self.wanted == 0 && fired.result & RET_RECHECK == 0 {
-            return false;
+    #[inline(always)]
+    fn wake(&self, key: u32, irq: Option<&LocalInterruptDisabled>) -> bool {
+        if key & POLLFREE != 0 {
+            return self.gone();
         }
-        match &self.member {
-            Some(member) if fired.result & RET_BROKEN == 0 => member.tell(&fired, K::ALWAYS),
-            _ => {
-                let Target { queue, handle } = &self.target;
-                Queue::report(queue, *handle, &fired, K::ALWAYS, self.later).is_some()
-            }
+        // The queue's lock is not for what another bit's waiters are woken by.
+        let Some(fired) = self.kind.woken(key, self.wanted) else {
+            return false;
+        };
+        if let Some(member) = &self.member {
+            return tell(member, fired, K::ALWAYS);
+        }
+        if self.again(&fired) {
+            trace::fire(&self.target.queue, fired.mask, false);
+            return true;
+        }
+        match irq {
+            Some(irq) if K::COMPUTES => self.report_key(key, irq),
+            Some(irq) => self.report_fired(fired, irq),
+            None => self.report(fired),
         }
     }
 }

@@ -91,13 +91,20 @@ impl Kind for Pollable {
         mask
     }
 
-    fn woken(&self, key: u32) -> Fired {
-        let unsure = if key & BITS == 0 { RET_RECHECK } else { 0 };
-        Fired {
+    const COMPUTES: bool = true;
+
+    #[inline(always)]
+    fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
+        let unsure = match key & wanted {
+            0 if key & BITS != 0 => return None,
+            0 => RET_RECHECK,
+            _ => 0,
+        };
+        Some(Fired {
             mask: key,
             result: RET_DONE | unsure,
             ..Fired::default()
-        }
+        })
     }
 
     fn found(&self, ready: u32) -> Fired {

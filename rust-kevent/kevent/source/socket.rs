@@ -117,11 +117,13 @@ impl Kind for Open {
         }
     }
 
-    fn woken(&self, key: u32) -> Fired {
+    const COMPUTES: bool = false;
+
+    fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
         let mut state = bindings::kevent_socket::default();
         // SAFETY: By the contract of `new()`, the socket is open.
         let sure = unsafe { bindings::kevent_socket_woken(self.0.as_ptr(), key, &raw mut state) };
-        Self::fired(sure, state)
+        Some(Self::fired(sure, state)).filter(|fired| !sure || fired.mask & wanted != 0)
     }
 
     fn found(&self, ready: u32) -> Fired {

@@ -163,8 +163,8 @@ impl Expire for Clockwork {
     fn expired(&mut self, now: i64) -> Option<i64> {
         let count = self.advance(now);
         if count != 0 {
-            let Target { queue, handle } = &self.target;
-            match Queue::report(queue, *handle, &fired(count), 0, false) {
+            let inner = self.target.queue.lock();
+            match Queue::report(&self.target, inner, &fired(count), 0, || false, None) {
                 Some(true) => self.lag = 0,
                 Some(false) => self.lag = self.lag.saturating_add(1).min(MAX_LAG),
                 // Delivered, and not to go on.

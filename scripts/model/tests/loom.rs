@@ -22,8 +22,9 @@ macro_rules! holds {
 }
 
 holds! {
-    aab aba aa full counts death sleepers sleepers_and_death four_threads told held
-    freed_behind_the_search younger pending_order cursor get_events remove commit look_and_commit recover adopt
+    aab aba aa full counts death sleepers sleepers_and_death four_threads told vacancy touched
+    touch_of_an_old_entry held
+        freed_behind_the_search younger pending_order cursor get_events remove commit look_and_commit recover adopt
 }
 
 mod breaks {

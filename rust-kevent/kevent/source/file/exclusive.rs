@@ -118,10 +118,11 @@ impl Group {
         for _ in 0..len {
             let turn = if turns.next < len { turns.next } else { 0 };
             turns.next = turn.wrapping_add(1);
-            let Some(Target { queue, handle }) = turns.members.get(turn) else {
+            let Some(member) = turns.members.get(turn) else {
                 break;
             };
-            if Queue::report(queue, *handle, fired, always, true).is_some() {
+            let inner = member.queue.lock();
+            if Queue::report(member, inner, fired, always, || true, None).is_some() {
                 return true;
             }
         }

@@ -30,6 +30,7 @@ pub struct Shared {
     shift: u32,
     position: Atomic<u64>,
     pending: Atomic<u32>,
+    head: Atomic<u64>,
     slots: Vec<Slot>,
 }
 
@@ -52,6 +53,7 @@ impl Shared {
             shift,
             position: Atomic::<u64>::new(0),
             pending: Atomic::<u32>::new(0),
+            head: Atomic::<u64>::new(0),
             slots: (0..1u32 << shift).map(slot).collect(),
         }
     }
@@ -81,8 +83,8 @@ impl Memory for Shared {
         self.slot(position).error.store(error, relaxed);
     }
 
-    fn write(&self, position: u64, template: &Event, error: u32) {
-        let event = Event { error, ..*template };
+    fn write(&self, position: u64, event: &Event, error: u32) {
+        let event = Event { error, ..*event };
         // SAFETY: The slot is free.
         self.slot(position)
             .payload
@@ -97,12 +99,22 @@ impl Memory for Shared {
         &self.pending
     }
 
+    fn head(&self) -> &Atomic<u64> {
+        &self.head
+    }
+
     fn shift(&self) -> u32 {
         self.shift
     }
+
+    fn local(&self) -> impl Memory + '_ {
+        self
+    }
 }
 
-impl<M: Memory> Memory for Arc<M> {
+macro_rules! through {
+    ($($pointer:ty,)*) => {$(
+impl<M: Memory> Memory for $pointer {
     fn word(&self, position: u64) -> &Atomic<u64> {
         (**self).word(position)
     }
@@ -111,8 +123,8 @@ impl<M: Memory> Memory for Arc<M> {
         (**self).data(position)
     }
 
-    fn write(&self, position: u64, template: &Event, error: u32) {
-        (**self).write(position, template, error)
+    fn write(&self, position: u64, event: &Event, error: u32) {
+        (**self).write(position, event, error)
     }
 
     fn write_error(&self, position: u64, error: u32) {
@@ -127,9 +139,24 @@ impl<M: Memory> Memory for Arc<M> {
         (**self).pending()
     }
 
+    fn head(&self) -> &Atomic<u64> {
+        (**self).head()
+    }
+
     fn shift(&self) -> u32 {
         (**self).shift()
     }
+
+    fn local(&self) -> impl Memory + '_ {
+        (**self).local()
+    }
+}
+    )*};
+}
+
+through! {
+    Arc<M>,
+    &M,
 }
 
 impl Mapping for Shared {

@@ -17,7 +17,10 @@
 //! | receipt  | REMOVE said something untrue about who holds an event                |
 
 use super::{
-    array::Array,
+    array::{
+        Array,
+        Circle, //
+    },
     consumer::{
         Consumer,
         Mapping,
@@ -34,6 +37,7 @@ use super::{
         Registration, //
     },
     ring::{
+        Repeat,
         Ring,
         Slot, //
     },
@@ -92,6 +96,9 @@ struct World {
     shared: Arc<Shared>,
     /// What a source knows: how often it fired.
     sources: [AtomicU64; REGISTRATIONS],
+    repeats: [Repeat; REGISTRATIONS],
+    /// Firings that needed no lock.
+    touched: [AtomicUsize; REGISTRATIONS],
     /// What `user` of registration 0 points to.
     target: Cell<u64>,
     counted: bool,
@@ -107,9 +114,13 @@ unsafe impl Send for World {}
 
 impl World {
     fn new(shift: u32, counted: bool) -> Arc<Self> {
+        Self::starting_at(shift, counted, 0)
+    }
+
+    fn starting_at(shift: u32, counted: bool, head: u64) -> Arc<Self> {
         let shared = Arc::new(Shared::new(shift));
-        let Ok(slots) = Array::new(1 << shift, Slot::FRESH);
-        let mut state = State::new(Some(Ring::new(shared.clone(), slots)));
+        let Ok(slots) = Circle::new(1 << shift, Slot::FRESH);
+        let mut state = State::new(Some(Ring::starting_at(shared.clone(), slots, head)));
         let size = state.table().wants().expect("an empty table wants a chunk");
         let Ok(chunk) = Array::new(size, Registration::FREE);
         assert!(state.table().grow(chunk).is_ok());
@@ -134,6 +145,8 @@ impl World {
             }),
             shared,
             sources: std::array::from_fn(|_| AtomicU64::new(0)),
+            repeats: std::array::from_fn(|_| Repeat::new()),
+            touched: std::array::from_fn(|_| AtomicUsize::new(0)),
             target: Cell::new(0),
             counted,
             seen: std::sync::Mutex::new(Vec::new()),
@@ -159,8 +172,21 @@ impl World {
             data: u64::from(self.counted),
             error: kernel.sequence,
         };
-        let wake = kernel.state.fire(kernel.handles[id], &fired);
-        kernel.wake(wake);
+        let wake = kernel.state.report(kernel.handles[id], &fired, u32::MAX);
+        if wake == Some(Wake::None) {
+            kernel.state.repeat(kernel.handles[id], &self.repeats[id]);
+        }
+        kernel.wake(wake.unwrap_or_default());
+    }
+
+    /// The same, without the lock if it says nothing new.
+    fn fire_again(&self, id: usize, nth: u64) {
+        self.sources[id].store(nth, Relaxed);
+        if self.repeats[id].touch(&*self.shared, Word::untaken(1, 0, 0)) {
+            self.touched[id].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        } else {
+            self.fire(id, nth);
+        }
     }
 
     fn fire_all(&self, ids: &[usize], times: &mut [u64; REGISTRATIONS]) {
@@ -234,7 +260,10 @@ impl World {
         const REST: usize = usize::MAX;
         while self.get(REST) {}
         let seen = self.seen.lock().unwrap();
-        let fires = self.kernel.lock().unwrap().fires;
+        let mut fires = self.kernel.lock().unwrap().fires;
+        for (fires, touched) in fires.iter_mut().zip(&self.touched) {
+            *fires += touched.load(std::sync::atomic::Ordering::Relaxed) as u64;
+        }
         for (id, &fires) in fires.iter().enumerate() {
             let of = || seen.iter().filter(move |seen| seen.id == id);
             let bits = of().fold(0, |bits, seen| bits | seen.mask);
@@ -652,6 +681,64 @@ pub fn told() {
         let waits = world.kernel.lock().unwrap().state.flush(1) != 0;
         let told = world.told.load(std::sync::atomic::Ordering::Relaxed) != 0;
         assert!(told || !waits, "delayed: room, and nobody was told");
+        world.check();
+    });
+}
+
+/// A slot that a consumer frees is the next to be filled.
+pub fn vacancy() {
+    explore("vacancy, 1 slot", 3, || {
+        let world = World::new(0, false);
+        world.fire(0, 1);
+        let thread = {
+            let world = world.clone();
+            thread::spawn(move || drop(consume(&world, 1, &PLAN)))
+        };
+        world.fire(1, 1);
+        thread.join().unwrap();
+        world.check();
+    });
+}
+
+/// What fires again and says nothing new, beside a consumer.
+pub fn touched() {
+    for fires in [&[0, 0, 0][..], &[0, 0, 0, 0]] {
+        explore("touched, 2 slots", 3, move || {
+            let world = World::new(1, false);
+            world.fire(0, 1);
+            world.fire(0, 2);
+            let thread = {
+                let world = world.clone();
+                thread::spawn(move || drop(consume(&world, 1, &PLAN)))
+            };
+            for nth in 3..=fires.len() as u64 {
+                world.fire_again(0, nth);
+            }
+            thread.join().unwrap();
+            world.check();
+        });
+    }
+}
+
+/// The slot of an entry that is gone is filled 256 laps later, with the same word.
+pub fn touch_of_an_old_entry() {
+    explore("touch of an old entry, 1 slot", 3, || {
+        let world = World::starting_at(0, false, 256);
+        let mut old = Registration::<()>::FREE;
+        old.position = 0;
+        old.event.word = Word::untaken(1, 0, Word::lap_of(0, 0)).0;
+        old.merged.mask = 1;
+        world.repeats[1].set(&old);
+        let thread = {
+            let world = world.clone();
+            thread::spawn(move || {
+                let outcome = Word::untaken(1, 0, 0);
+                let touched = world.repeats[1].touch(&*world.shared, outcome);
+                assert!(!touched, "lost: told an entry of another");
+            })
+        };
+        world.fire(0, 1);
+        thread.join().unwrap();
         world.check();
     });
 }

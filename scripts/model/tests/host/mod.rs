@@ -8,7 +8,10 @@ include!(concat!(env!("OUT_DIR"), "/opened.rs"));
 
 use crate::sync::atomic::Relaxed;
 pub use opened::{
-    array::Array,
+    array::{
+        Array,
+        Circle, //
+    },
     consumer::{
         Consumer,
         Taken, //
@@ -85,7 +88,7 @@ impl Host {
     /// The same, after `head` positions.
     pub fn starting_at(shift: u32, head: u64) -> Self {
         let shared = Arc::new(Shared::new(shift));
-        let Ok(slots) = Array::new(1 << shift, Slot::FRESH);
+        let Ok(slots) = Circle::new(1 << shift, Slot::FRESH);
         let ring = Ring::starting_at(shared.clone(), slots, head);
         Host {
             state: State::new(Some(ring)),
@@ -109,6 +112,12 @@ impl Host {
             assert!(self.state.table().grow(chunk).is_ok());
         }
         self.state.add(template(id, flags)).expect("room")
+    }
+
+    /// A source reports, as a wake-up does.
+    pub fn report(&mut self, handle: Handle, fired: &Fired) -> Wake {
+        let wake = self.state.report(handle, fired, u32::MAX);
+        wake.unwrap_or_default()
     }
 
     /// MODIFY: whether a consumer still holds an event.

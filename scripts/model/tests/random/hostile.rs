@@ -55,7 +55,7 @@ fn run(host: &mut Host, handles: &mut [Option<Handle>; IDS], over: &mut Vec<Hand
             handles[id].map(|handle| host.state.modify(handle, template(id as u64, flags)));
         }
         Call::Fire { id, bit, count } => {
-            handles[id].map(|handle| host.state.fire(handle, &counts(1 << bit, count)));
+            handles[id].map(|handle| host.report(handle, &counts(1 << bit, count)));
         }
         Call::Take { who } => drop(host.consumer(who as u32).take()),
         Call::Finish { who, .. } | Call::Die { who } => {

@@ -128,7 +128,11 @@ impl Pair {
                 let Some(handle) = self.handles[id] else {
                     return;
                 };
-                self.host.state.fire(handle, &counts(1 << bit, count));
+                // READY, or a source.
+                match id {
+                    0 => self.host.state.fire(handle, &counts(1 << bit, count)),
+                    _ => self.host.report(handle, &counts(1 << bit, count)),
+                };
                 self.model.fire(id as u64, 1 << bit, count);
             }
             Call::Take { who } => self.take(who),

@@ -32,7 +32,7 @@ fn a_level_is_asked_when_its_slot_is_finished() {
     let mut host = Host::new(2);
     let a = tied(&mut host, 0, 0, Nature::State);
     assert_eq!(looks(&mut host), []);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert_eq!(looks(&mut host), [], "untaken");
     let mut consumer = host.consumer(1);
     let taken = consumer.take().expect("an event");
@@ -40,7 +40,7 @@ fn a_level_is_asked_when_its_slot_is_finished() {
     consumer.finish(taken);
     assert_eq!(looks(&mut host), [(a, true)]);
     assert_eq!(looks(&mut host), [], "it was not true");
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(host.get().is_some());
     assert_eq!(looks(&mut host), [(a, true)]);
 }
@@ -49,7 +49,7 @@ fn a_level_is_asked_when_its_slot_is_finished() {
 fn without_a_ring_a_copied_event_is_finished() {
     let mut host = Host::without_ring();
     let a = tied(&mut host, 0, 0, Nature::State);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert_eq!(looks(&mut host), [], "pending");
     assert!(host.get().is_some());
     assert_eq!(looks(&mut host), [(a, true)]);
@@ -59,7 +59,7 @@ fn without_a_ring_a_copied_event_is_finished() {
 fn a_count_is_asked_while_its_event_is_untaken() {
     let mut host = Host::new(1);
     let a = tied(&mut host, 0, 0, Nature::Count);
-    host.state.fire(a, &counts(1, 1));
+    host.report(a, &counts(1, 1));
     assert_eq!(looks(&mut host), [(a, false)]);
     assert_eq!(looks(&mut host), [(a, false)], "it stays on the list");
     assert!(host.get().is_some());
@@ -82,7 +82,7 @@ fn only_levels_and_counts_are_asked() {
     ] {
         let mut host = Host::without_ring();
         let a = tied(&mut host, 0, flags, nature);
-        host.state.fire(a, &bits(1));
+        host.report(a, &bits(1));
         assert!(host.get().is_some());
         assert_eq!(
             looks(&mut host).len(),
@@ -99,7 +99,7 @@ fn each_is_asked_once_in_a_round_though_it_fires() {
         .map(|id| tied(&mut host, id, 0, Nature::State))
         .collect();
     for &handle in &handles {
-        host.state.fire(handle, &bits(1));
+        host.report(handle, &bits(1));
     }
     for _ in &handles {
         assert!(host.get().is_some());
@@ -110,7 +110,7 @@ fn each_is_asked_once_in_a_round_though_it_fires() {
         match host.state.next_look(&mut left) {
             Look::At(found, _) => {
                 asked.push(found.handle);
-                host.state.fire(found.handle, &bits(1));
+                host.report(found.handle, &bits(1));
                 assert!(host.get().is_some());
             }
             Look::More => {}
@@ -125,10 +125,10 @@ fn a_level_that_is_pending_again_is_on_one_list() {
     let mut host = Host::new(0);
     let (a, b) = (tied(&mut host, 0, 0, Nature::State), host.add(1, 0));
     let mut consumer = host.consumer(1);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let taken = consumer.take().expect("an event");
-    host.state.fire(b, &bits(1));
-    host.state.fire(a, &bits(2));
+    host.report(b, &bits(1));
+    host.report(a, &bits(2));
     assert_eq!((host.state.pending(), host.state.to_look_at()), (2, 0));
     consumer.finish(taken);
     host.state.flush(2);
@@ -145,11 +145,11 @@ fn a_level_that_became_oneshot_leaves_the_list_when_it_is_over() {
         tied(&mut host, 1, 0, Nature::State),
     );
     for handle in [a, b] {
-        host.state.fire(handle, &bits(1));
+        host.report(handle, &bits(1));
         assert!(host.get().is_some());
     }
     host.state.modify(a, template(0, REQ_ONESHOT));
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(host.get().is_some());
     assert_eq!(host.state.dead().map(|(handle, _)| handle), Some(a));
     assert_eq!(looks(&mut host), [(b, true)]);
@@ -162,7 +162,7 @@ fn what_is_removed_is_not_asked() {
     let mut host = Host::without_ring();
     let handles = [0, 1, 2].map(|id| tied(&mut host, id, 0, Nature::State));
     for handle in handles {
-        host.state.fire(handle, &bits(1));
+        host.report(handle, &bits(1));
         assert!(host.get().is_some());
     }
     assert!(host.state.remove(handles[1]).tie.is_some());
@@ -215,7 +215,7 @@ fn whom_to_ask_before_delivery() {
     let checked = |flags: u32, nature: Nature, result: u32| {
         let mut host = Host::new(1);
         let a = tied(&mut host, 0, flags, nature);
-        host.state.fire(a, &Fired { result, ..bits(1) });
+        host.report(a, &Fired { result, ..bits(1) });
         let (next, event) = host.state.peek().expect("an event");
         host.state.to_check(next, &event).is_some()
     };
@@ -237,14 +237,14 @@ fn whom_to_ask_before_delivery() {
 fn what_was_taken_back_is_said() {
     let mut host = Host::new(0);
     let (a, b) = (host.add(0, 0), host.add(1, 0));
-    host.state.fire(a, &bits(1));
-    host.state.fire(a, &bits(4));
-    host.state.fire(b, &bits(2));
+    host.report(a, &bits(1));
+    host.report(a, &bits(4));
+    host.report(b, &bits(2));
     let mut untaken = |handle| host.state.remove(handle).untaken.map(|fired| fired.mask);
     assert_eq!(untaken(a), Some(5), "in the ring");
     assert_eq!(untaken(b), Some(2), "pending");
     let c = host.add(2, 0);
-    host.state.fire(c, &bits(1));
+    host.report(c, &bits(1));
     assert!(host.get().is_some());
     assert!(host.state.remove(c).untaken.is_none(), "taken");
 }
@@ -253,7 +253,7 @@ fn what_was_taken_back_is_said() {
 fn a_dispatch_that_was_delivered_to_nobody_is_armed_again() {
     let mut host = Host::without_ring();
     let a = tied(&mut host, 0, REQ_DISPATCH, Nature::State);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(host.get().is_some());
     assert_eq!(host.state.report(a, &bits(1), 0), None);
     host.state.rearm(a);

@@ -8,7 +8,7 @@ fn full(shift: u32, start: u64) -> (Host, Vec<Handle>) {
     let mut host = Host::starting_at(shift, start);
     let handles: Vec<_> = (0..1u64 << shift).map(|id| host.add(id, 0)).collect();
     for &handle in &handles {
-        host.state.fire(handle, &bits(1));
+        host.report(handle, &bits(1));
     }
     (host, handles)
 }
@@ -20,7 +20,7 @@ fn a_whole_ring_in_one_commit() {
         let committed = host.commit(start + 4).expect("in range");
         assert_eq!((committed.freed, committed.more), (4, false));
         assert_eq!(host.eat(&mut host.consumer(1)), None);
-        host.state.fire(handles[2], &bits(2));
+        host.report(handles[2], &bits(2));
         assert_eq!(host.eat(&mut host.consumer(1)), Some((2, 2, 0)));
     }
 }
@@ -102,10 +102,10 @@ fn owner_zero_is_freed_though_the_ring_went_on() {
     let handles = [host.add(0, 0), host.add(1, 0)];
     let mut holder = host.consumer(0);
     let mut consumer = host.consumer(1);
-    host.state.fire(handles[0], &bits(1));
+    host.report(handles[0], &bits(1));
     drop(holder.take().expect("an entry"));
     for _ in 0..5 {
-        host.state.fire(handles[1], &bits(1));
+        host.report(handles[1], &bits(1));
         host.eat(&mut consumer).expect("an event");
     }
     assert!(host.word(0).is_taken());
@@ -117,10 +117,10 @@ fn owner_zero_is_freed_though_the_ring_went_on() {
 fn merged_bits_are_posted_again() {
     let mut host = Host::new(1);
     let (a, b) = (host.add(0, 0), host.add(1, 0));
-    host.state.fire(a, &counts(1, 1));
-    host.state.fire(b, &counts(1, 1));
-    host.state.fire(a, &counts(2, 20));
-    host.state.fire(a, &counts(4, 30));
+    host.report(a, &counts(1, 1));
+    host.report(b, &counts(1, 1));
+    host.report(a, &counts(2, 20));
+    host.report(a, &counts(4, 30));
     let committed = host.commit(2).expect("in range");
     assert_eq!((committed.freed, committed.wake), (2, Wake::One));
     let mut consumer = host.consumer(1);
@@ -132,8 +132,8 @@ fn merged_bits_are_posted_again() {
 fn merged_bits_of_a_taken_entry_are_the_takers() {
     let mut host = Host::new(1);
     let a = host.add(0, 0);
-    host.state.fire(a, &bits(1));
-    host.state.fire(a, &bits(2));
+    host.report(a, &bits(1));
+    host.report(a, &bits(2));
     let mut consumer = host.consumer(0);
     assert_eq!(consumer.take().expect("an entry").word().0 as u32, 3);
     let committed = host.commit(1).expect("in range");
@@ -145,7 +145,7 @@ fn merged_bits_of_a_taken_entry_are_the_takers() {
 fn it_makes_room_for_what_is_pending() {
     let (mut host, _) = full(1, 0);
     let late = host.add(7, 0);
-    host.state.fire(late, &bits(1));
+    host.report(late, &bits(1));
     assert_eq!(host.pending(), 1);
     let committed = host.commit(2).expect("in range");
     assert_eq!((committed.wake, host.pending()), (Wake::One, 0));

@@ -34,12 +34,12 @@ fn any_word_costs_no_more_than_entries() {
             let mut host = Host::new(2);
             let handles: Vec<_> = (0..6).map(|id| host.add(id, 0)).collect();
             for &handle in &handles {
-                host.state.fire(handle, &counts(1, 1));
+                host.report(handle, &counts(1, 1));
             }
             host.scribble(slot, word);
             host.shared.data(slot).store(word, Relaxed);
             for &handle in &handles {
-                host.state.fire(handle, &counts(2, 1));
+                host.report(handle, &counts(2, 1));
             }
             let _ = host.commit(host.head());
             while host.get().is_some() {}
@@ -51,7 +51,7 @@ fn any_word_costs_no_more_than_entries() {
                 host.scribble(slot, Word::FRESH.0);
             }
             let a = host.add(0, 0);
-            host.state.fire(a, &bits(1));
+            host.report(a, &bits(1));
             assert_eq!(host.get().map(|event| event.id), Some(0));
         }
     }
@@ -68,7 +68,7 @@ fn all_slots_of_garbage_leave_get_events() {
             continue;
         }
         for &handle in &handles {
-            host.state.fire(handle, &bits(1));
+            host.report(handle, &bits(1));
         }
         let ids: Vec<_> = std::iter::from_fn(|| host.get()).map(|e| e.id).collect();
         assert_eq!(ids, [0, 1, 2]);
@@ -94,8 +94,16 @@ impl Memory for Restless {
         self.inner.data(position)
     }
 
-    fn write(&self, position: u64, template: &Event, error: u32) {
-        self.inner.write(position, template, error)
+    fn write(&self, position: u64, event: &Event, error: u32) {
+        self.inner.write(position, event, error)
+    }
+
+    fn local(&self) -> impl Memory + '_ {
+        self
+    }
+
+    fn head(&self) -> &Atomic<u64> {
+        self.inner.head()
     }
 
     fn write_error(&self, position: u64, error: u32) {
@@ -121,7 +129,7 @@ fn restless(shift: u32, flip: u64) -> (State<Arc<Restless>>, Arc<Restless>) {
         accesses: Cell::new(0),
         flip,
     });
-    let Ok(slots) = Array::new(1 << shift, Slot::FRESH);
+    let Ok(slots) = Circle::new(1 << shift, Slot::FRESH);
     (State::new(Some(Ring::new(memory.clone(), slots))), memory)
 }
 

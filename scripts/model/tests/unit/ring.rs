@@ -14,7 +14,7 @@ fn an_entry_carries_what_its_registration_and_its_source_say() {
         data: 99,
         error: 5,
     };
-    assert_eq!(host.state.fire(a, &fired), Wake::One);
+    assert_eq!(host.report(a, &fired), Wake::One);
     assert_eq!((host.head(), host.published()), (1, 1));
     let mut consumer = host.consumer(1);
     let taken = consumer.take().expect("an entry");
@@ -31,9 +31,9 @@ fn an_entry_carries_what_its_registration_and_its_source_say() {
 fn an_untaken_entry_merges_and_wakes_nobody() {
     let mut host = Host::new(2);
     let a = host.add(0, REQ_WAKEUP_ALL);
-    assert_eq!(host.state.fire(a, &counts(1, 5)), Wake::All);
-    assert_eq!(host.state.fire(a, &counts(4, 6)), Wake::None);
-    assert_eq!(host.state.fire(a, &counts(4, 7)), Wake::None);
+    assert_eq!(host.report(a, &counts(1, 5)), Wake::All);
+    assert_eq!(host.report(a, &counts(4, 6)), Wake::None);
+    assert_eq!(host.report(a, &counts(4, 7)), Wake::None);
     assert_eq!(host.head(), 1);
     assert_eq!(host.eat(&mut host.consumer(1)), Some((0, 5, 18)));
 }
@@ -43,9 +43,9 @@ fn the_first_errno_goes_with_a_merge() {
     let mut host = Host::new(2);
     let a = host.add(0, 0);
     let failed = |error| Fired { error, ..bits(2) };
-    host.state.fire(a, &bits(1));
-    host.state.fire(a, &failed(104));
-    host.state.fire(a, &failed(110));
+    host.report(a, &bits(1));
+    host.report(a, &failed(104));
+    host.report(a, &failed(110));
     assert_eq!(host.head(), 1);
     assert_eq!(host.shared.error(0), 104);
     let (_, event) = host.state.peek().expect("an event");
@@ -57,14 +57,14 @@ fn a_taken_or_finished_entry_does_not_merge() {
     let mut host = Host::new(2);
     let a = host.add(0, 0);
     let mut consumer = host.consumer(1);
-    host.state.fire(a, &counts(1, 5));
+    host.report(a, &counts(1, 5));
     let taken = consumer.take().expect("an entry");
-    host.state.fire(a, &counts(2, 6));
+    host.report(a, &counts(2, 6));
     assert_eq!((consumer.data(&taken), taken.word().0 as u32), (5, 1));
     assert!(consumer.finish(taken));
-    host.state.fire(a, &counts(4, 7));
+    host.report(a, &counts(4, 7));
     assert_eq!(host.eat(&mut consumer), Some((0, 6, 13)));
-    host.state.fire(a, &counts(8, 8));
+    host.report(a, &counts(8, 8));
     assert_eq!(host.eat(&mut consumer), Some((0, 8, 8)));
     assert_eq!(host.eat(&mut consumer), None);
 }
@@ -73,9 +73,9 @@ fn a_taken_or_finished_entry_does_not_merge() {
 fn counts_stop_at_63_bits() {
     let mut host = Host::new(0);
     let a = host.add(0, 0);
-    host.state.fire(a, &counts(1, DATA_CLOSED - 2));
-    host.state.fire(a, &counts(1, 9));
-    host.state.fire(a, &counts(1, 9));
+    host.report(a, &counts(1, DATA_CLOSED - 2));
+    host.report(a, &counts(1, 9));
+    host.report(a, &counts(1, 9));
     assert_eq!(
         host.eat(&mut host.consumer(1)),
         Some((0, 1, DATA_CLOSED - 1))
@@ -86,14 +86,14 @@ fn counts_stop_at_63_bits() {
 fn a_closed_count_goes_with_a_new_entry() {
     let mut host = Host::new(1);
     let a = host.add(0, 0);
-    host.state.fire(a, &counts(1, 1));
+    host.report(a, &counts(1, 1));
     // As a taker does between the kernel's two accesses.
     let data = host.shared.data(0);
     data.store(
         data.load(crate::sync::atomic::Relaxed) | DATA_CLOSED,
         crate::sync::atomic::Relaxed,
     );
-    host.state.fire(a, &counts(2, 10));
+    host.report(a, &counts(2, 10));
     assert_eq!(host.head(), 2);
     let mut consumer = host.consumer(1);
     assert_eq!(host.eat(&mut consumer), Some((0, 3, 1)));
@@ -105,13 +105,13 @@ fn a_full_ring_keeps_the_rest_in_order() {
     let mut host = Host::new(1);
     let handles: Vec<_> = (0..5).map(|id| host.add(id, 0)).collect();
     for &handle in &handles {
-        assert_eq!(host.state.fire(handle, &counts(1, 1)), Wake::One);
+        assert_eq!(host.report(handle, &counts(1, 1)), Wake::One);
     }
     assert_eq!(
         (host.head(), host.state.pending(), host.pending()),
         (2, 3, 1)
     );
-    assert_eq!(host.state.fire(handles[3], &counts(2, 1)), Wake::None);
+    assert_eq!(host.report(handles[3], &counts(2, 1)), Wake::None);
     let mut consumer = host.consumer(1);
     let mut seen = Vec::new();
     while let Some(event) = host.eat(&mut consumer) {
@@ -129,18 +129,18 @@ fn a_full_ring_keeps_the_rest_in_order() {
 fn a_taken_slot_is_stepped_over_and_its_position_is_a_hole() {
     let mut host = Host::new(1);
     let handles: Vec<_> = (0..4).map(|id| host.add(id, 0)).collect();
-    host.state.fire(handles[0], &bits(1));
+    host.report(handles[0], &bits(1));
     let mut holder = host.consumer(1);
     let held = holder.take().expect("an entry");
     let mut consumer = host.consumer(2);
     for id in 1..4u64 {
-        host.state.fire(handles[id as usize], &bits(1));
+        host.report(handles[id as usize], &bits(1));
         assert_eq!(host.head(), 2 * id);
         assert_eq!(host.eat(&mut consumer).map(|seen| seen.0), Some(id));
         assert_eq!(host.eat(&mut consumer), None);
     }
     assert!(holder.finish(held));
-    host.state.fire(handles[0], &bits(1));
+    host.report(handles[0], &bits(1));
     assert_eq!(host.head(), 7);
     assert_eq!(host.eat(&mut consumer).map(|seen| seen.0), Some(0));
 }
@@ -149,11 +149,11 @@ fn a_taken_slot_is_stepped_over_and_its_position_is_a_hole() {
 fn a_slot_that_was_stepped_over_is_found_when_it_is_free() {
     let mut host = Host::new(1);
     let handles: Vec<_> = (0..3).map(|id| host.add(id, 0)).collect();
-    host.state.fire(handles[0], &bits(1));
+    host.report(handles[0], &bits(1));
     let mut consumer = host.consumer(1);
     let held = consumer.take().expect("an entry");
-    host.state.fire(handles[1], &bits(1));
-    host.state.fire(handles[2], &bits(1));
+    host.report(handles[1], &bits(1));
+    host.report(handles[2], &bits(1));
     assert_eq!(host.state.pending(), 1);
     assert!(consumer.finish(held));
     assert_eq!(host.state.flush(1), 1);
@@ -167,7 +167,7 @@ fn no_event_waits_while_slots_suffice_for_registrations_and_taken_entries() {
     let mut consumers = [host.consumer(1), host.consumer(2), host.consumer(3)];
     let mut held = Vec::new();
     for step in 0..1000 {
-        host.state.fire(handles[step % 2], &bits(1));
+        host.report(handles[step % 2], &bits(1));
         assert_eq!(host.state.pending(), 0, "step {step}");
         let consumer = &mut consumers[step * 7 % 3];
         held.push((step * 7 % 3, consumer.take().expect("an entry")));
@@ -186,11 +186,11 @@ fn a_full_ring_of_taken_slots_fills_after_any_finish() {
         let mut consumer = host.consumer(1);
         let mut held: Vec<_> = (0..slots)
             .map(|_| {
-                host.state.fire(a, &bits(1));
+                host.report(a, &bits(1));
                 consumer.take()
             })
             .collect();
-        host.state.fire(a, &bits(1));
+        host.report(a, &bits(1));
         assert_eq!(host.state.pending(), 1);
         let last = held.pop().flatten().expect("an entry");
         assert!(consumer.finish(last));
@@ -206,11 +206,11 @@ fn an_heir_gets_what_a_dead_owner_held() {
     let a = host.add(0, 0);
     let mut dead = host.consumer(1);
     let mut heir = host.consumer(2);
-    host.state.fire(a, &counts(1, 3));
+    host.report(a, &counts(1, 3));
     drop(dead.take());
-    host.state.fire(a, &counts(2, 4));
+    host.report(a, &counts(2, 4));
     drop(dead.take());
-    host.state.fire(a, &counts(4, 5));
+    host.report(a, &counts(4, 5));
     let first = heir.adopt(1).expect("an entry");
     assert_eq!((first.word().0 as u32, heir.data(&first)), (1, 3));
     assert_eq!(host.word(0).owner(), 2);
@@ -226,10 +226,10 @@ fn finishing_what_another_adopted_changes_nothing() {
     let a = host.add(0, 0);
     let mut slow = host.consumer(1);
     let mut heir = host.consumer(2);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let taken = slow.take().expect("an entry");
     assert_eq!(heir.recover(1), 1);
-    host.state.fire(a, &bits(2));
+    host.report(a, &bits(2));
     let word = host.word(0);
     assert!(!slow.finish(taken));
     assert_eq!(host.word(0), word);
@@ -250,7 +250,7 @@ fn positions_go_on_over_32_bits() {
                 .past((start + nth) as u32),
             0
         );
-        host.state.fire(a, &counts(1, nth));
+        host.report(a, &counts(1, nth));
         assert_eq!(host.published(), start + nth + 1);
         assert_eq!(
             host.state
@@ -270,7 +270,7 @@ fn laps_come_round() {
     let mut late = host.consumer(2);
     let mut consumer = host.consumer(1);
     for nth in 0..1030u64 {
-        host.state.fire(handles[nth as usize % 2], &counts(1, nth));
+        host.report(handles[nth as usize % 2], &counts(1, nth));
         if nth % 512 == 511 {
             // Its cursor stands exactly 256 laps back, or more.
             assert_eq!(host.eat(&mut late), Some((nth % 2, 1, nth)));
@@ -286,7 +286,7 @@ fn past_is_at_most_the_number_of_slots() {
     let mut host = Host::new(1);
     let a = host.add(0, 0);
     for _ in 0..7 {
-        host.state.fire(a, &bits(1));
+        host.report(a, &bits(1));
         host.get().expect("an event");
     }
     let ring = host.state.ring().expect("a ring");

@@ -8,7 +8,7 @@ use crate::host::*;
 fn remove_takes_an_untaken_event_back() {
     let mut host = Host::new(1);
     let a = host.add(0, 0);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(!host.state.remove(a).outstanding);
     assert_eq!(host.eat(&mut host.consumer(1)), None);
     assert_eq!(host.get(), None);
@@ -20,7 +20,7 @@ fn remove_takes_a_pending_event_back() {
     let mut host = Host::new(0);
     let (a, b, c) = (host.add(0, 0), host.add(1, 0), host.add(2, 0));
     for handle in [a, b, c] {
-        host.state.fire(handle, &bits(1));
+        host.report(handle, &bits(1));
     }
     assert!(!host.state.remove(b).outstanding);
     assert_eq!((host.state.pending(), host.pending()), (1, 1));
@@ -35,19 +35,19 @@ fn remove_says_whether_an_event_is_held() {
     let mut host = Host::new(2);
     let (a, b, c) = (host.add(0, 0), host.add(1, 0), host.add(2, 0));
     let mut consumer = host.consumer(1);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let held = consumer.take().expect("an entry");
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(
         host.state.remove(a).outstanding,
         "held, with a younger one untaken"
     );
     assert!(consumer.take().is_none());
-    host.state.fire(b, &bits(1));
+    host.report(b, &bits(1));
     let other = consumer.take().expect("an entry");
     assert!(consumer.finish(other));
     assert!(!host.state.remove(b).outstanding, "finished");
-    host.state.fire(c, &bits(1));
+    host.report(c, &bits(1));
     host.get().expect("an event");
     assert!(!host.state.remove(c).outstanding, "copied");
     assert!(consumer.finish(held));
@@ -59,10 +59,10 @@ fn an_old_event_is_outstanding_though_younger_ones_are_finished() {
     let a = host.add(0, 0);
     let mut holder = host.consumer(1);
     let mut consumer = host.consumer(2);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let held = holder.take().expect("an entry");
     for _ in 0..10 {
-        host.state.fire(a, &bits(1));
+        host.report(a, &bits(1));
         host.eat(&mut consumer).expect("an event");
     }
     assert_eq!(host.outstanding(a, template(0, 0)), Some(true));
@@ -75,12 +75,12 @@ fn an_old_event_is_outstanding_though_younger_ones_are_finished() {
 fn modify_takes_the_old_event_back_and_arms() {
     let mut host = Host::new(1);
     let a = host.add(0, REQ_DISPATCH);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let mut changed = template(0, REQ_DISPATCH);
     changed.user = 42;
     assert_eq!(host.outstanding(a, changed), Some(false));
     assert_eq!(host.state.template(a).map(|t| t.user), Some(42));
-    host.state.fire(a, &bits(2));
+    host.report(a, &bits(2));
     let mut consumer = host.consumer(1);
     let taken = consumer.take().expect("an entry");
     assert_eq!(consumer.payload(&taken).user, 42);
@@ -92,16 +92,16 @@ fn dispatch_delivers_once_until_modify() {
     for shift in [None, Some(0)] {
         let mut host = shift.map_or_else(Host::without_ring, Host::new);
         let a = host.add(0, REQ_DISPATCH);
-        assert_eq!(host.state.fire(a, &bits(1)), Wake::One);
-        let merged = host.state.fire(a, &bits(2));
+        assert_eq!(host.report(a, &bits(1)), Wake::One);
+        let merged = host.report(a, &bits(2));
         assert_eq!(merged, Wake::None);
         // Without a ring it is not delivered yet, so it merges.
         let mask = if shift.is_some() { 1 } else { 3 };
         assert_eq!(host.get().map(|event| event.word), Some(mask));
-        assert_eq!(host.state.fire(a, &bits(4)), Wake::None);
+        assert_eq!(host.report(a, &bits(4)), Wake::None);
         assert_eq!(host.get(), None);
         assert_eq!(host.outstanding(a, template(0, REQ_DISPATCH)), Some(false));
-        assert_eq!(host.state.fire(a, &bits(8)), Wake::One);
+        assert_eq!(host.report(a, &bits(8)), Wake::One);
         assert_eq!(host.get().map(|event| event.word), Some(8));
     }
 }
@@ -110,18 +110,18 @@ fn dispatch_delivers_once_until_modify() {
 fn a_pending_dispatch_merges_until_it_is_published() {
     let mut host = Host::new(0);
     let (a, b) = (host.add(0, 0), host.add(1, REQ_DISPATCH));
-    host.state.fire(a, &bits(1));
-    host.state.fire(b, &bits(1));
-    host.state.fire(b, &bits(2));
+    host.report(a, &bits(1));
+    host.report(b, &bits(1));
+    host.report(b, &bits(2));
     let mut consumer = host.consumer(1);
     assert_eq!(host.eat(&mut consumer), Some((0, 1, 0)));
     assert_eq!(
-        host.state.fire(b, &bits(4)),
+        host.report(b, &bits(4)),
         Wake::None,
         "published by this firing, so over"
     );
     assert_eq!(host.eat(&mut consumer), Some((1, 3, 0)));
-    assert_eq!(host.state.fire(b, &bits(8)), Wake::None);
+    assert_eq!(host.report(b, &bits(8)), Wake::None);
     assert_eq!(host.eat(&mut consumer), None);
 }
 
@@ -130,11 +130,11 @@ fn oneshot_is_dead_when_published_and_its_event_survives_it() {
     let mut host = Host::new(1);
     let a = host.add(5, REQ_ONESHOT);
     assert!(host.state.dead().is_none());
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(host.state.template(a).is_none());
     let (dead, template) = host.state.dead().expect("it is over");
     assert_eq!((dead, template.id), (a, 5));
-    assert_eq!(host.state.fire(a, &bits(2)), Wake::None);
+    assert_eq!(host.report(a, &bits(2)), Wake::None);
     assert!(!host.state.remove(dead).outstanding);
     assert!(host.state.dead().is_none());
     assert_eq!(host.eat(&mut host.consumer(1)), Some((5, 1, 0)));
@@ -144,9 +144,9 @@ fn oneshot_is_dead_when_published_and_its_event_survives_it() {
 fn what_is_over_is_not_modified() {
     let mut host = Host::new(1);
     let a = host.add(5, REQ_ONESHOT);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert_eq!(host.outstanding(a, template(5, 0)), None);
-    assert_eq!(host.state.fire(a, &bits(2)), Wake::None);
+    assert_eq!(host.report(a, &bits(2)), Wake::None);
     host.state.remove(a);
     assert!(host.state.dead().is_none());
     assert_eq!(host.outstanding(a, template(5, 0)), None);
@@ -156,9 +156,9 @@ fn what_is_over_is_not_modified() {
 fn a_pending_oneshot_is_alive_until_it_is_handed_over() {
     let mut host = Host::without_ring();
     let a = host.add(5, REQ_ONESHOT);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     assert!(host.state.template(a).is_some() && host.state.dead().is_none());
-    host.state.fire(a, &bits(2));
+    host.report(a, &bits(2));
     assert_eq!(host.get().map(|event| event.word), Some(3));
     assert!(host.state.template(a).is_none() && host.state.dead().is_some());
 }
@@ -168,7 +168,7 @@ fn several_oneshots_die_in_order() {
     let mut host = Host::new(1);
     let handles: Vec<_> = (0..6).map(|id| host.add(id, REQ_ONESHOT)).collect();
     for &handle in &handles {
-        host.state.fire(handle, &bits(1));
+        host.report(handle, &bits(1));
     }
     assert_eq!(host.state.pending(), 4);
     let mut consumer = host.consumer(1);
@@ -189,7 +189,7 @@ fn get_events_hands_out_ring_first_then_pending() {
     let mut host = Host::new(1);
     let handles: Vec<_> = (0..4).map(|id| host.add(id, 0)).collect();
     for &handle in &handles {
-        host.state.fire(handle, &counts(1, 1));
+        host.report(handle, &counts(1, 1));
     }
     assert_eq!(host.state.available(u64::MAX), 4);
     assert_eq!(host.state.available(3), 3);
@@ -208,7 +208,7 @@ fn get_events_hands_out_ring_first_then_pending() {
 fn get_events_loses_to_a_faster_consumer() {
     let mut host = Host::new(1);
     let a = host.add(0, 0);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let (next, _) = host.state.peek().expect("an event");
     let mut consumer = host.consumer(1);
     let taken = consumer.take().expect("an entry");
@@ -220,11 +220,11 @@ fn get_events_loses_to_a_faster_consumer() {
 fn what_is_no_longer_pending_is_not_taken() {
     let mut host = Host::without_ring();
     let a = host.add(0, REQ_DISPATCH);
-    host.state.fire(a, &bits(1));
+    host.report(a, &bits(1));
     let (next, _) = host.state.peek().expect("an event");
     assert_eq!(host.outstanding(a, template(0, REQ_DISPATCH)), Some(false));
     assert!(!host.state.take(next));
-    assert_eq!(host.state.fire(a, &bits(1)), Wake::One, "still armed");
+    assert_eq!(host.report(a, &bits(1)), Wake::One, "still armed");
 }
 
 #[test]
@@ -247,9 +247,9 @@ fn a_count_after_what_counts_nothing_is_kept() {
     for shift in [None, Some(1)] {
         let mut host = shift.map_or_else(Host::without_ring, Host::new);
         let a = host.add(0, 0);
-        host.state.fire(a, &bits(1));
-        host.state.fire(a, &counts(1, 5));
-        host.state.fire(a, &counts(1, 2));
+        host.report(a, &bits(1));
+        host.report(a, &counts(1, 5));
+        host.report(a, &counts(1, 2));
         assert_eq!(host.get().map(|event| event.data), Some(7));
     }
 }
