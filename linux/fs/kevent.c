@@ -65,6 +65,32 @@ fault:
 	user_write_access_end();
 }
 
+int kevent_copy_out(struct ukevent __user *to, const struct ukevent *from,
+		    u64 word)
+{
+	int ret = -EFAULT;
+
+	pagefault_disable();
+	if (!user_write_access_begin(to, sizeof(*to)))
+		goto out;
+	unsafe_put_user(from->id, &to->id, fault);
+	unsafe_put_user(from->type, &to->type, fault);
+	unsafe_put_user(from->event, &to->event, fault);
+	unsafe_put_user(from->req_flags, &to->req_flags, fault);
+	unsafe_put_user(from->error, &to->error, fault);
+	unsafe_put_user(from->data, &to->data, fault);
+	unsafe_put_user(from->user, &to->user, fault);
+	unsafe_put_user(from->param[0], &to->param[0], fault);
+	unsafe_put_user(from->param[1], &to->param[1], fault);
+	unsafe_put_user(word, &to->word, fault);
+	ret = 0;
+fault:
+	user_write_access_end();
+out:
+	pagefault_enable();
+	return ret;
+}
+
 bool kevent_is_dying(void)
 {
 	return fatal_signal_pending(current);

@@ -27,6 +27,7 @@ use super::{
     source::Tie,
     state::{
         Asked,
+        Delivered,
         Next, //
     },
     word::Word, //
@@ -111,34 +112,61 @@ impl<'a> Call<'a> {
             if self.copied == self.max {
                 break;
             }
-            let Some((next, mut event)) = inner.events.peek() else {
-                break;
-            };
-            if let Some(asked) = inner.events.to_check(next, &event) {
-                if inner.events.take(next) {
-                    return Round::Check(asked, event);
+            let buffer = &self.buffer;
+            match inner.events.deliver(|event, word| buffer.offer(event, word)) {
+                Ok(Delivered::Yes) => self.keep(),
+                Ok(Delivered::No) => {}
+                Ok(Delivered::Nothing) => break,
+                Ok(Delivered::Special(next)) => {
+                    if let Some(round) = self.ask(&mut inner, next) {
+                        return round;
+                    }
                 }
-                continue;
-            }
-            if let Some(asked) = inner.events.to_measure(next, &event) {
-                match self.measured.take_if(|(place, _)| *place == next) {
-                    Some((_, data)) => event.data = data,
-                    None => return Round::Measure(next, asked, event.word as u32),
-                }
-            }
-            match self.buffer.offer(&event, || inner.events.take(next)) {
-                Ok(true) => self.copied = self.copied.saturating_add(1),
-                Ok(false) => {}
                 Err(_) => return Round::Fault,
             }
         }
-        // What was taken from the ring left room for what is pending.
-        inner.events.flush(ROUND);
+        if inner.events.ring().is_some() {
+            // What was taken from it left room for what is pending.
+            inner.events.flush(ROUND);
+        }
         if self.copied == self.max || !inner.events.has_events() {
             Round::Over
         } else {
             Round::Full
         }
+    }
+
+    /// The next event is one of which the source is asked.
+    #[inline(never)]
+    fn ask(&mut self, inner: &mut SpinLockIrqGuard<'_, Inner>, next: Next) -> Option<Round> {
+        let owner = inner.events.owner(next);
+        let asked = owner.and_then(|handle| inner.events.ask(handle));
+        let (_, registration) = inner.events.peek()?;
+        let (check, mut event) = (registration.is_to_check(), registration.newest());
+        match (asked, self.measured.take_if(|(place, _)| *place == next)) {
+            (Some(asked), _) if check => {
+                return inner
+                    .events
+                    .take(next)
+                    .then_some(Round::Check(asked, event));
+            }
+            (_, Some((_, data))) => event.data = data,
+            (Some(asked), None) => return Some(Round::Measure(next, asked, event.word as u32)),
+            (None, None) => {}
+        }
+        if self.buffer.offer(&event, event.word).is_err() {
+            return Some(Round::Fault);
+        }
+        if inner.events.take(next) {
+            self.keep();
+        }
+        None
+    }
+
+    /// What was offered was taken.
+    fn keep(&mut self) {
+        self.buffer.advance();
+        self.copied = self.copied.saturating_add(1);
     }
 
     fn copy(&mut self) -> Result {

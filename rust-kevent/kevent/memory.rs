@@ -336,8 +336,8 @@ impl<P: Place> Memory for P {
     }
 
     #[inline]
-    fn shift(&self) -> u32 {
-        self.mask().count_ones()
+    fn size(&self) -> u64 {
+        self.mask().wrapping_add(1) as u64
     }
 
     #[inline(always)]
@@ -461,8 +461,8 @@ mod tests {
             1
         );
         for id in 0..3 {
-            let (next, event) = state.peek().ok_or(EINVAL)?;
-            assert_eq!(event.id, id);
+            let (next, registration) = state.peek().ok_or(EINVAL)?;
+            assert_eq!(registration.event.id, id);
             assert!(matches!(next, Next::Ring(_)) == (id == 0));
             assert!(state.take(next));
         }

@@ -79,15 +79,13 @@ impl Buffer {
         UserSlice::new(self.next, self.room).writer()
     }
 
-    /// Copies an event to where the next one goes, from a context that must not sleep. It stays
-    /// there only if `keep` agrees.
-    pub(crate) fn offer(&mut self, event: &Event, keep: impl FnOnce() -> bool) -> Result<bool> {
-        self.writer().write_slice_nofault(event.as_bytes())?;
-        let kept = keep();
-        if kept {
-            self.advance();
-        }
-        Ok(kept)
+    /// Copies an event with another word to where the next one goes, which stays where it is. Does
+    /// not sleep. [`EFAULT`] if the place is not present.
+    pub(crate) fn offer(&self, event: &Event, word: u64) -> Result {
+        // The caller has room for as many as it takes.
+        let to = self.next.as_mut_ptr().cast();
+        // SAFETY: The event is valid, and the call checks the address.
+        to_result(unsafe { bindings::kevent_copy_out(to, core::ptr::from_ref(event).cast(), word) })
     }
 
     /// Copies an event to where the next one goes. May sleep.
@@ -97,7 +95,8 @@ impl Buffer {
         Ok(())
     }
 
-    fn advance(&mut self) {
+    /// The place has an event that stays.
+    pub(crate) fn advance(&mut self) {
         self.next = self.next.wrapping_byte_add(size_of::<Event>());
         self.room = self.room.saturating_sub(size_of::<Event>());
     }

@@ -14,8 +14,13 @@ use super::{
         Fired,
         REQ_DISPATCH,
         REQ_ET,
+        REQ_LAST_CHECK,
         REQ_ONESHOT,
-        REQ_WAKEUP_ALL, //
+        REQ_WAKEUP_ALL,
+        RET_BROKEN,
+        RET_COUNTED,
+        RET_INJECTED,
+        RET_RECHECK, //
     },
     ring::NO_SLOT,
     word::Word, //
@@ -210,6 +215,48 @@ impl<T> Registration<T> {
         }
     }
 
+    /// Its newest event, as `kevent_get_events()` shows it.
+    pub fn newest(&self) -> Event {
+        Event {
+            word: self.outcome(),
+            ..self.event
+        }
+    }
+
+    /// Mask and return flags of its newest event.
+    #[inline]
+    pub fn outcome(&self) -> u64 {
+        Word(self.event.word).outcome()
+    }
+
+    /// Whether its newest event is only good if its source agrees when it is delivered.
+    #[inline]
+    pub fn is_to_check(&self) -> bool {
+        let (result, flags) = (Word(self.event.word).result(), self.event.flags);
+        let unsure = result & RET_RECHECK != 0 && flags & REQ_ONESHOT == 0;
+        // READY, and a source that is gone, need no consent.
+        (flags & REQ_LAST_CHECK != 0 || unsure)
+            && result & (RET_BROKEN | RET_INJECTED) == 0
+            && self.nature == Nature::State
+    }
+
+    /// Whether the datum of its newest event is a state, and may have changed.
+    #[inline]
+    pub fn is_to_measure(&self) -> bool {
+        self.event.data != 0
+            && Word(self.event.word).result() & (RET_COUNTED | RET_INJECTED) == 0
+            && self.nature == Nature::State
+    }
+
+    /// Whether its source has a say in its newest event.
+    #[inline]
+    pub fn is_special(&self) -> bool {
+        let result = Word(self.event.word).result() & RET_RECHECK;
+        let flags = self.event.flags & REQ_LAST_CHECK;
+        u64::from(result | flags) | self.event.data != 0
+            && (self.is_to_check() || self.is_to_measure())
+    }
+
     /// What was merged into its newest event, as one to be posted again.
     pub fn merged(&self) -> Option<Fired> {
         let merged = &self.merged;
@@ -401,18 +448,28 @@ impl List {
         };
         registration.prev = self.last;
         registration.next = NONE;
-        match table.get_mut(Handle(self.last)) {
-            Some(last) if self.last != NONE => last.next = handle.0,
-            _ => self.first = handle.0,
+        if self.first == NONE {
+            self.first = handle.0;
+        } else if let Some(last) = table.get_mut(Handle(self.last)) {
+            last.next = handle.0;
         }
         self.last = handle.0;
         self.len = self.len.wrapping_add(1);
     }
 
     /// Takes the oldest off.
+    #[inline]
     pub fn pop<T>(&mut self, table: &mut Table<T>) -> Option<Handle> {
         let handle = self.first()?;
-        self.unlink(table, handle);
+        let registration = table.get_mut(handle)?;
+        let next = core::mem::replace(&mut registration.next, NONE);
+        self.first = next;
+        if next == NONE {
+            self.last = NONE;
+        } else if let Some(after) = table.get_mut(Handle(next)) {
+            after.prev = NONE;
+        }
+        self.len = self.len.wrapping_sub(1);
         Some(handle)
     }
 
@@ -422,15 +479,15 @@ impl List {
             return;
         };
         let (prev, next) = (registration.prev, registration.next);
-        registration.prev = NONE;
-        registration.next = NONE;
-        match table.get_mut(Handle(prev)) {
-            Some(before) if prev != NONE => before.next = next,
-            _ => self.first = next,
+        if prev == NONE {
+            self.first = next;
+        } else if let Some(before) = table.get_mut(Handle(prev)) {
+            before.next = next;
         }
-        match table.get_mut(Handle(next)) {
-            Some(after) if next != NONE => after.prev = prev,
-            _ => self.last = prev,
+        if next == NONE {
+            self.last = prev;
+        } else if let Some(after) = table.get_mut(Handle(next)) {
+            after.prev = prev;
         }
         self.len = self.len.wrapping_sub(1);
     }

@@ -97,8 +97,8 @@ pub trait Memory {
     fn pending(&self) -> &Atomic<u32>;
     /// The position that is filled next, where only the kernel writes.
     fn head(&self) -> &Atomic<u64>;
-    /// Binary logarithm of the number of slots.
-    fn shift(&self) -> u32;
+    /// The number of slots, a power of two.
+    fn size(&self) -> u64;
     /// The same memory for a short time: where it is need not be looked up for each access.
     fn local(&self) -> impl Memory + '_;
 }
@@ -167,8 +167,8 @@ impl<M: Memory> Ring<M> {
 
     /// Makes a ring that has already come to position `head`.
     pub fn starting_at(memory: M, slots: Circle<Slot>, head: u64) -> Self {
-        let shift = memory.shift();
-        for position in 0..1u64.wrapping_shl(shift) {
+        let shift = memory.size().trailing_zeros();
+        for position in 0..memory.size() {
             memory.word(position).store(Word::FRESH.0, Relaxed);
         }
         memory.position().store(head, Relaxed);
@@ -411,12 +411,6 @@ impl<M: Memory> Ring<M> {
             .map_err(Word)
     }
 
-    /// The registration whose newest entry is at `position`.
-    pub fn registration<T>(&self, table: &Table<T>, position: u64) -> Option<Handle> {
-        let handle = self.slots.at(position).registration;
-        (table.get(handle)?.position == position).then_some(handle)
-    }
-
     /// What a registration has in the ring is no longer its newest event. It is kept in its chain, if
     /// a consumer holds it.
     pub fn hold<T>(&mut self, table: &mut Table<T>, handle: Handle) {
@@ -574,11 +568,9 @@ impl<M: Memory> Ring<M> {
         found
     }
 
-    /// The untaken entry at `position`, as the kernel knows it.
-    pub fn event<T>(&self, table: &Table<T>, position: u64) -> Option<Event> {
-        let mut event = self.untaken_at(table, position)?.event;
-        event.word = Word(event.word).outcome();
-        Some(event)
+    /// Whose newest entry is the untaken one at `position`.
+    pub fn owner(&self, position: u64) -> Handle {
+        self.slots.at(position).registration
     }
 
     /// Takes and finishes the entry at `position` for a caller of `kevent_get_events()`.
@@ -699,8 +691,8 @@ impl<M: Memory> Ring<M> {
 pub struct Repeat {
     position: Atomic<u64>,
     word: Atomic<u64>,
-    /// Mask and result bits that may fire so.
-    outcome: Atomic<u64>,
+    /// Mask and result bits that may not fire so.
+    others: Atomic<u64>,
 }
 
 impl Repeat {
@@ -709,7 +701,7 @@ impl Repeat {
         Repeat {
             position: Atomic::<u64>::new(NOWHERE),
             word: Atomic::<u64>::new(0),
-            outcome: Atomic::<u64>::new(0),
+            others: Atomic::<u64>::new(u64::MAX),
         }
     }
 
@@ -729,15 +721,15 @@ impl Repeat {
         }
         self.position.store(*position, Relaxed);
         self.word.store(event.word, Relaxed);
-        self.outcome
-            .store(Word::untaken(merged.mask, result, 0).0, Relaxed);
+        let says = Word::untaken(merged.mask, result, 0);
+        self.others.store(!says.0, Relaxed);
     }
 
     /// Touches the entry, if `outcome`, in the bits of a word, is no more than what was merged into it.
     /// Returns whether that is all there is to do.
     #[inline(always)]
     pub fn touch<M: Memory>(&self, memory: &M, outcome: Word) -> bool {
-        if outcome.0 & !self.outcome.load(Relaxed) != 0 {
+        if outcome.0 & self.others.load(Relaxed) != 0 {
             return false;
         }
         let (position, word) = (self.position.load(Relaxed), self.word.load(Relaxed));
@@ -747,7 +739,7 @@ impl Repeat {
             return false;
         }
         let ahead = memory.head().load(Relaxed).wrapping_sub(position);
-        ahead <= 1u64.wrapping_shl(memory.shift())
+        ahead <= memory.size()
     }
 }
 

@@ -46,12 +46,7 @@ use super::{
     event::{
         Event,
         Fired,
-        REQ_LAST_CHECK,
-        REQ_ONESHOT,
         REQ_WAKEUP_ALL,
-        RET_BROKEN,
-        RET_COUNTED,
-        RET_INJECTED,
         RET_RECHECK, //
     },
     registration::{
@@ -112,6 +107,19 @@ pub enum Next {
     Ring(u64),
     /// On the pending list.
     Pending(Handle),
+}
+
+/// What became of an attempt to deliver the oldest event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivered {
+    /// It is the caller's.
+    Yes,
+    /// A consumer of the ring was faster.
+    No,
+    /// There is none.
+    Nothing,
+    /// Its source has a say in it.
+    Special(Next),
 }
 
 /// What became of a registration that was removed.
@@ -300,7 +308,9 @@ impl<M: Memory, T> State<M, T> {
 
     /// Returns whether a consumer holds an event, and what was taken back.
     fn retract(&mut self, handle: Handle) -> (bool, Option<Fired>) {
-        let pending = self.unpend(handle);
+        let pending = self.table.get(handle).filter(|r| r.is_pending());
+        let pending = pending.map(|registration| registration.fired());
+        self.unpend(handle);
         let (held, bits) = match &mut self.ring {
             Some(ring) => ring.retract(&mut self.table, handle),
             None => (false, 0),
@@ -323,7 +333,7 @@ impl<M: Memory, T> State<M, T> {
     /// `always`. Returns nothing if that concerns nobody.
     ///
     /// What happens most is here: the newest event is done with, nothing waits for room, and the next
-    /// slot is free.
+    /// slot is free; or there is no ring.
     #[inline(always)]
     pub fn report(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
         let registration = self.table.get_mut(handle)?;
@@ -335,11 +345,22 @@ impl<M: Memory, T> State<M, T> {
         if mask == 0 {
             return None;
         }
-        if registration.phase == Phase::Armed && registration.plain && self.pending.is_empty() {
-            if let Some(ring) = &mut self.ring {
-                if ring.publish(registration, handle, &Fired { mask, ..*fired }) {
-                    return Some(Wake::One);
+        if registration.phase == Phase::Armed && registration.plain {
+            let fired = Fired { mask, ..*fired };
+            let done = match &mut self.ring {
+                Some(ring) if self.pending.is_empty() => {
+                    ring.publish(registration, handle, &fired)
                 }
+                Some(_) => false,
+                None => {
+                    registration.keep(&fired);
+                    registration.phase = Phase::Waiting;
+                    self.pending.push(&mut self.table, handle);
+                    true
+                }
+            };
+            if done {
+                return Some(Wake::One);
             }
         }
         self.fire_slowly(handle, Fired { mask, ..*fired })
@@ -477,57 +498,18 @@ impl<M: Memory, T> State<M, T> {
         Look::More
     }
 
-    /// Of an event that is only good if its source agrees, when it is delivered: whose it is, and
-    /// whom to ask.
-    pub fn to_check(&self, next: Next, event: &Event) -> Option<Asked<T>>
-    where
-        T: Clone,
-    {
-        let result = (event.word >> 32) as u32;
-        let unsure = result & RET_RECHECK != 0 && event.flags & REQ_ONESHOT == 0;
-        // READY, and a source that is gone, need no consent.
-        if event.flags & REQ_LAST_CHECK == 0 && !unsure || result & (RET_BROKEN | RET_INJECTED) != 0
-        {
-            return None;
-        }
-        let handle = match next {
-            Next::Ring(position) => self.ring.as_ref()?.registration(&self.table, position)?,
-            Next::Pending(handle) => handle,
-        };
-        match self.table.get(handle)?.nature {
-            Nature::State => self.ask(handle),
-            Nature::Plain | Nature::Count => None,
-        }
-    }
-
-    /// Of an event whose datum is a state and may have changed: whom to ask.
-    pub fn to_measure(&self, next: Next, event: &Event) -> Option<Asked<T>>
-    where
-        T: Clone,
-    {
-        let result = (event.word >> 32) as u32;
-        if event.data == 0 || result & (RET_COUNTED | RET_INJECTED) != 0 {
-            return None;
-        }
-        let handle = match next {
-            Next::Ring(position) => self.ring.as_ref()?.registration(&self.table, position)?,
-            Next::Pending(handle) => handle,
-        };
-        match self.table.get(handle)?.nature {
-            Nature::State => self.ask(handle),
-            Nature::Plain | Nature::Count => None,
-        }
-    }
-
     fn pend(&mut self, handle: Handle, fired: &Fired) {
-        // It is on one list at most.
-        self.forget_look(handle);
         let first = self.pending.is_empty();
-        if let Some(registration) = self.table.get_mut(handle) {
-            registration.keep(fired);
-            registration.phase = Phase::Waiting;
-            self.pending.push(&mut self.table, handle);
+        let Some(registration) = self.table.get_mut(handle) else {
+            return;
+        };
+        registration.keep(fired);
+        registration.phase = Phase::Waiting;
+        if registration.again {
+            // It is on one list at most.
+            self.forget_look(handle);
         }
+        self.pending.push(&mut self.table, handle);
         if let Some(ring) = self.ring.as_ref().filter(|_| first) {
             ring.memory().pending().store(1, Relaxed);
             // ORDERING: pairs with the barrier of a consumer between finishing and reading
@@ -537,16 +519,17 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// Takes a registration off the pending list.
-    fn unpend(&mut self, handle: Handle) -> Option<Fired> {
-        let registration = self.table.get_mut(handle).filter(|r| r.is_pending())?;
-        let fired = registration.fired();
+    /// Takes a registration off the pending list, if it is on it.
+    fn unpend(&mut self, handle: Handle) -> bool {
+        let Some(registration) = self.table.get_mut(handle).filter(|r| r.is_pending()) else {
+            return false;
+        };
         registration.phase = Phase::Armed;
         self.pending.unlink(&mut self.table, handle);
         if let Some(ring) = self.ring.as_ref().filter(|_| self.pending.is_empty()) {
             ring.memory().pending().store(0, Relaxed);
         }
-        Some(fired)
+        true
     }
 
     /// Moves at most `limit` pending events into the ring, oldest first.
@@ -593,15 +576,62 @@ impl<M: Memory, T> State<M, T> {
         ring.saturating_add(pending).min(limit)
     }
 
-    /// The oldest event, for `kevent_get_events()`.
-    pub fn peek(&mut self) -> Option<(Next, Event)> {
+    /// The oldest event, for `kevent_get_events()`: the newest of the registration.
+    pub fn peek(&mut self) -> Option<(Next, &Registration<T>)> {
         if let Some(ring) = &mut self.ring {
             if let Some(position) = ring.oldest(&self.table) {
-                return Some((Next::Ring(position), ring.event(&self.table, position)?));
+                let registration = self.table.get(ring.owner(position))?;
+                return Some((Next::Ring(position), registration));
             }
         }
         let handle = self.pending.first()?;
-        Some((Next::Pending(handle), self.table.get(handle)?.event))
+        Some((Next::Pending(handle), self.table.get(handle)?))
+    }
+
+    /// Hands the oldest event to `copy`, with its mask and return flags, and takes it if that succeeds.
+    #[inline(always)]
+    pub fn deliver<E>(
+        &mut self,
+        copy: impl FnOnce(&Event, u64) -> Result<(), E>,
+    ) -> Result<Delivered, E> {
+        if self.ring.is_some() {
+            let Some((next, registration)) = self.peek() else {
+                return Ok(Delivered::Nothing);
+            };
+            if registration.is_special() {
+                return Ok(Delivered::Special(next));
+            }
+            copy(&registration.event, registration.outcome())?;
+            return Ok(match self.take(next) {
+                true => Delivered::Yes,
+                false => Delivered::No,
+            });
+        }
+        let Some(handle) = self.pending.first() else {
+            return Ok(Delivered::Nothing);
+        };
+        let Some(registration) = self.table.get_mut(handle) else {
+            return Ok(Delivered::Nothing);
+        };
+        if registration.is_special() {
+            return Ok(Delivered::Special(Next::Pending(handle)));
+        }
+        copy(&registration.event, registration.outcome())?;
+        registration.phase = Phase::Armed;
+        let sequel = registration.sequel;
+        self.pending.pop(&mut self.table);
+        if sequel != Sequel::Nothing {
+            self.published(handle, sequel);
+        }
+        Ok(Delivered::Yes)
+    }
+
+    /// Whose event [`State::peek()`] returned under the same lock.
+    pub fn owner(&self, next: Next) -> Option<Handle> {
+        match next {
+            Next::Ring(position) => Some(self.ring.as_ref()?.owner(position)),
+            Next::Pending(handle) => Some(handle),
+        }
     }
 
     /// Takes what [`State::peek()`] returned under the same lock. Returns false when a consumer of
@@ -613,13 +643,12 @@ impl<M: Memory, T> State<M, T> {
                 .as_mut()
                 .is_some_and(|ring| ring.take(&self.table, position)),
             Next::Pending(handle) => {
-                let Some(sequel) = self.table.get(handle).map(|r| r.sequel) else {
-                    return false;
-                };
-                if self.unpend(handle).is_none() {
+                if !self.unpend(handle) {
                     return false;
                 }
-                self.published(handle, sequel);
+                if let Some(sequel) = self.table.get(handle).map(|r| r.sequel) {
+                    self.published(handle, sequel);
+                }
                 true
             }
         }

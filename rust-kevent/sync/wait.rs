@@ -47,9 +47,22 @@ pub trait WakeFn: Send + Sync {
     /// Called on each wake-up with its `POLL*` bits, 0 if it carries none. Returns whether an
     /// exclusive wake-up has done its work with this entry, so that others need not be woken.
     ///
-    /// The lock of the wait queue is held; the context is any up to a hard interrupt. `irq` says that
-    /// interrupts are off, as they are but where lock holders may be preempted.
-    fn wake(&self, mask: u32, irq: Option<&LocalInterruptDisabled>) -> bool;
+    /// The lock of the wait queue is held; the context is any up to a hard interrupt.
+    fn wake(&self, mask: u32, wakeup: &Wakeup) -> bool;
+}
+
+/// A wake-up under way.
+pub struct Wakeup(());
+
+impl Wakeup {
+    /// That interrupts are off, as they are but where lock holders may be preempted.
+    #[inline(always)]
+    pub fn interrupts_off(&self) -> Option<&LocalInterruptDisabled> {
+        // SAFETY: Always safe to call.
+        let off = unsafe { bindings::irqs_disabled() };
+        // SAFETY: They are, and stay so while the lock of the wait queue is held.
+        off.then(|| unsafe { LocalInterruptDisabled::assume_disabled() })
+    }
 }
 
 /// An entry that is on one wait queue or on none.
@@ -140,12 +153,8 @@ impl<T: WakeFn> WaitEntry<T> {
         let mask = key.addr() as u32;
         // SAFETY: By the safety requirement.
         let this = unsafe { container_of!(Opaque::cast_from(entry), Self, entry) };
-        // SAFETY: Always safe to call.
-        let off = unsafe { bindings::irqs_disabled() };
-        // SAFETY: They are, and `wake()` leaves it so.
-        let irq = off.then(|| unsafe { LocalInterruptDisabled::assume_disabled() });
         // SAFETY: By the safety requirement. The lock, and `head`, keep `drop()` from going on.
-        let woken = unsafe { (*this).data.wake(mask, irq) };
+        let woken = unsafe { (*this).data.wake(mask, &Wakeup(())) };
         if mask & POLLFREE != 0 {
             // SAFETY: By the safety requirement, and `this` is not used any more.
             unsafe { Self::leave(this, entry) };

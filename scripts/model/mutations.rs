@@ -83,7 +83,7 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "touch_without_a_look_at_the_head",
         "ring",
-        "ahead <= 1u64.wrapping_shl(memory.shift())",
+        "ahead <= memory.size()",
         "ahead != u64::MAX",
         "touch_of_an_old_entry",
         "lost",

@@ -58,6 +58,8 @@ int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
 		   unsigned int num);
 void kevent_copy_answers(struct ukevent __user *to, const struct ukevent *from,
 			 unsigned int num);
+int kevent_copy_out(struct ukevent __user *to, const struct ukevent *from,
+		    u64 word);
 bool kevent_is_dying(void);
 bool kevent_is_refused(struct file *file);
 struct ucounts *kevent_get_ucounts(void);

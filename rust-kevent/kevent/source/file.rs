@@ -55,7 +55,6 @@ use crate::{
         trace,
         word::Word, //
     },
-    interrupt::LocalInterruptDisabled,
     prelude::*,
     sync::{
         aref::ARef,
@@ -66,6 +65,7 @@ use crate::{
         new_spinlock,
         wait::{
             WakeFn,
+            Wakeup,
             POLLFREE, //
         },
         Arc,
@@ -416,31 +416,50 @@ impl<K: Kind> Told<K> {
         Queue::report(&self.target, inner, fired, K::ALWAYS, || self.later, repeat).is_some()
     }
 
-    /// Where lock holders may be preempted, and for what happens seldom.
+    #[inline(always)]
+    fn report(&self, fired: &Fired, wakeup: &Wakeup) -> bool {
+        match wakeup.interrupts_off() {
+            Some(irq) => self.report_in(self.target.queue.lock_with(irq), fired),
+            None => self.report_slowly(*fired),
+        }
+    }
+
     #[cold]
-    fn report(&self, fired: Fired) -> bool {
+    fn report_slowly(&self, fired: Fired) -> bool {
         self.report_in(self.target.queue.lock(), &fired)
     }
 
-    /// With interrupts off.
+    /// By who has computed what fired, and would not do so again.
     #[inline(never)]
-    fn report_fired(&self, fired: Fired, irq: &LocalInterruptDisabled) -> bool {
-        self.report_in(self.target.queue.lock_with(irq), &fired)
+    fn report_fired(&self, fired: Fired, wakeup: &Wakeup) -> bool {
+        match &self.member {
+            Some(member) => member.tell(&fired, K::ALWAYS),
+            None => self.report(&fired, wakeup),
+        }
     }
 
-    /// The same; what fired is said by the key.
+    /// By who finds what fired in the key.
     #[inline(never)]
-    fn report_key(&self, key: u32, irq: &LocalInterruptDisabled) -> bool {
-        match self.kind.woken(key, self.wanted) {
-            Some(fired) => self.report_in(self.target.queue.lock_with(irq), &fired),
-            None => false,
+    fn report_key(&self, key: u32, wakeup: &Wakeup) -> bool {
+        let Some(fired) = self.kind.woken(key, self.wanted) else {
+            return false;
+        };
+        if self.member.is_some() {
+            return self.tell(fired);
         }
+        self.report(&fired, wakeup)
+    }
+
+    #[cold]
+    fn tell(&self, fired: Fired) -> bool {
+        let member = self.member.as_ref();
+        member.is_some_and(|member| member.tell(&fired, K::ALWAYS))
     }
 
     /// The wait queue goes away.
     #[cold]
     fn gone(&self) -> bool {
-        self.report(Fired {
+        self.report_slowly(Fired {
             mask: K::HUNG_UP,
             result: RET_DONE | RET_BROKEN,
             ..Fired::default()
@@ -448,14 +467,9 @@ impl<K: Kind> Told<K> {
     }
 }
 
-#[cold]
-fn tell(member: &Member, fired: Fired, always: u32) -> bool {
-    member.tell(&fired, always)
-}
-
 impl<K: Kind> WakeFn for Told<K> {
     #[inline(always)]
-    fn wake(&self, key: u32, irq: Option<&LocalInterruptDisabled>) -> bool {
+    fn wake(&self, key: u32, wakeup: &Wakeup) -> bool {
         if key & POLLFREE != 0 {
             return self.gone();
         }
@@ -463,17 +477,15 @@ impl<K: Kind> WakeFn for Told<K> {
         let Some(fired) = self.kind.woken(key, self.wanted) else {
             return false;
         };
-        if let Some(member) = &self.member {
-            return tell(member, fired, K::ALWAYS);
-        }
+        // Who takes turns never learns what to say again.
         if self.again(&fired) {
             trace::fire(&self.target.queue, fired.mask, false);
             return true;
         }
-        match irq {
-            Some(irq) if K::COMPUTES => self.report_key(key, irq),
-            Some(irq) => self.report_fired(fired, irq),
-            None => self.report(fired),
+        if K::COMPUTES {
+            self.report_key(key, wakeup)
+        } else {
+            self.report_fired(fired, wakeup)
         }
     }
 }

@@ -23,16 +23,40 @@ const LIMITS: Limits = Limits {
     total: Duration::from_secs(600),
 };
 
+/// What is stepped through.
+struct Case {
+    /// How the table calls it: one event that is taken by this peer, if it has no other name.
+    name: &'static str,
+    /// How many are done between the marks.
+    events: usize,
+    /// Whether to list its wake-up.
+    listed: bool,
+}
+
+const fn case(name: &'static str, events: usize, listed: bool) -> Case {
+    Case {
+        name,
+        events,
+        listed,
+    }
+}
+
 /// In the order of `bench/step.c`.
-const PEERS: &[&str] = &[
-    "none",
-    "kevent",
-    "kevent-get",
-    "epoll-et",
-    "io_uring",
-    "io_uring-defer",
+const CASES: &[Case] = &[
+    case("none", 1, false),
+    case("kevent", 1, true),
+    case("kevent-get", 1, false),
+    case("epoll-et", 1, false),
+    case("io_uring", 1, false),
+    case("io_uring-defer", 1, false),
+    case("kevent: fires again", 1, true),
+    case("epoll-et: fires again", 1, false),
+    case("kevent: ADD", 8, false),
+    case("epoll-et: ADD", 8, false),
+    case("kevent: REMOVE", 8, false),
+    case("epoll-et: DEL", 8, false),
+    case("kevent: ADD of a timer", 8, false),
 ];
-const LISTED: &str = "kevent";
 /// Where the benchmark stands before and after the event.
 const MARK: &str = "mark";
 /// The wake function of a file's tie.
@@ -42,14 +66,14 @@ const MANY: usize = 100_000;
 
 /// What one event was.
 pub struct Event {
-    pub peer: &'static str,
-    pub instructions: usize,
-    pub locked: usize,
+    pub name: &'static str,
+    pub instructions: f64,
+    pub locked: f64,
 }
 
 pub struct Stepped {
     pub events: Vec<Event>,
-    /// The wake-up of [`LISTED`].
+    /// Where the instructions are, and the wake-ups as they ran.
     pub listing: String,
 }
 
@@ -103,23 +127,29 @@ pub fn step(ctx: &Context) -> Result<Stepped> {
         bail!("the benchmark failed:\n{}", lines.text());
     }
     progress.done();
-    let event = |(peer, ran): (&&'static str, &Vec<Ran>)| Event {
-        peer,
-        instructions: ran.len(),
-        locked: ran.iter().filter(|ran| ran.locked).count(),
-    };
-    let events = PEERS.iter().zip(&ran).map(event).collect();
-    let listed = PEERS.iter().zip(&ran).find(|(peer, _)| **peer == LISTED);
-    let (_, listed) = listed.context("nothing to list")?;
-    let listing = listing(ctx, &vmlinux, &names, listed)?;
+    let mut events = Vec::new();
+    let mut listing = String::new();
+    for (case, ran) in CASES.iter().zip(&ran) {
+        let each = |count: usize| count as f64 / case.events as f64;
+        events.push(Event {
+            name: case.name,
+            instructions: each(ran.len()),
+            locked: each(ran.iter().filter(|ran| ran.locked).count()),
+        });
+        listing += &format!("\n{}, by function:\n\n", case.name);
+        listing += &by_function(ran, &names, case.events);
+        if case.listed {
+            listing += &wake_up(ctx, &vmlinux, &names, case.name, ran)?;
+        }
+    }
     Ok(Stepped { events, listing })
 }
 
-/// What ran between two marks, for each peer.
+/// What ran between two marks, in each case.
 fn events(socket: &Path, mark: u64) -> Result<Vec<Vec<Ran>>> {
     let mut guest = Stopped::connect(socket, LIMITS.silence)?;
     let mut all = Vec::new();
-    for _ in PEERS {
+    for _ in CASES {
         guest.run_to(mark)?;
         let mut ran = Vec::new();
         loop {
@@ -175,10 +205,11 @@ fn symbols(ctx: &Context, program: &Path) -> Result<BTreeMap<u64, String>> {
 }
 
 /// The wake-up from the first instruction of the wake function to its return.
-fn listing(
+fn wake_up(
     ctx: &Context,
     vmlinux: &Path,
     names: &BTreeMap<u64, String>,
+    case: &str,
     ran: &[Ran],
 ) -> Result<String> {
     let wake = Regex::new(WAKE)?;
@@ -217,14 +248,10 @@ fn listing(
     }
     let locked = path.iter().filter(|ran| ran.locked).count();
     let mut text = format!(
-        "The whole event of {LISTED} by function:\n\n{}",
-        by_function(ran, names)
-    );
-    text += &format!(
-        "\nIts wake-up: {} instructions, {locked} locked\n\n",
+        "\nThe wake-up of {case}: {} instructions, {locked} locked\n\n",
         path.len()
     );
-    text += &by_function(path, names);
+    text += &by_function(path, names, 1);
     let mut last = None;
     for ran in path {
         let (start, name) = function(ran.address).context("outside of the kernel")?;
@@ -240,7 +267,8 @@ fn listing(
     Ok(text)
 }
 
-fn by_function(ran: &[Ran], names: &BTreeMap<u64, String>) -> String {
+/// Instructions per event in each function; those of less than one are one line.
+fn by_function(ran: &[Ran], names: &BTreeMap<u64, String>, events: usize) -> String {
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for ran in ran {
         let name = names.range(..=ran.address).next_back();
@@ -250,8 +278,14 @@ fn by_function(ran: &[Ran], names: &BTreeMap<u64, String>) -> String {
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(name, count)| (std::cmp::Reverse(*count), *name));
-    let line = |(name, count): &(&str, usize)| format!("{count:5}  {name}\n");
-    counts.iter().map(line).collect()
+    let (whole, rest): (Vec<_>, Vec<_>) = counts.iter().partition(|(_, count)| *count >= events);
+    let rest: usize = rest.iter().map(|(_, count)| count).sum();
+    let rest = (rest != 0).then_some(("once for all of them", rest));
+    let lines = whole.into_iter().chain(rest);
+    let each = |count: usize| count as f64 / events as f64;
+    lines
+        .map(|(name, count)| format!("{:7.1}  {name}\n", each(count)))
+        .collect()
 }
 
 fn disassemble(

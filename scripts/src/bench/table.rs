@@ -64,20 +64,19 @@ fn table(workload: &Workload) -> Table {
     table
 }
 
-/// One event of each peer.
+/// One event of each case.
 pub fn show_steps(events: &[super::step::Event]) -> String {
     let mut table = Table::new();
     table.load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED);
     table.set_header(["peer", "instructions", "locked"]);
     for event in events {
-        let (instructions, locked) = (event.instructions, event.locked);
         table.add_row([
-            event.peer.to_owned(),
-            instructions.to_string(),
-            locked.to_string(),
+            event.name.to_owned(),
+            format!("{:.0}", event.instructions),
+            format!("{:.1}", event.locked),
         ]);
     }
-    format!("One eventfd fires once and is taken, stepped through:\n\n{table}\n")
+    format!("One eventfd fires once and is taken, stepped through, or what is said:\n\n{table}\n")
 }
 
 #[cfg(test)]

@@ -103,8 +103,8 @@ impl Memory for Shared {
         &self.head
     }
 
-    fn shift(&self) -> u32 {
-        self.shift
+    fn size(&self) -> u64 {
+        1 << self.shift
     }
 
     fn local(&self) -> impl Memory + '_ {
@@ -143,8 +143,8 @@ impl<M: Memory> Memory for $pointer {
         (**self).head()
     }
 
-    fn shift(&self) -> u32 {
-        (**self).shift()
+    fn size(&self) -> u64 {
+        (**self).size()
     }
 
     fn local(&self) -> impl Memory + '_ {

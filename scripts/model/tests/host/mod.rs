@@ -33,6 +33,7 @@ pub use opened::{
     state::{
         Asked,
         Committed,
+        Delivered,
         Look,
         Next,
         State,
@@ -156,8 +157,25 @@ impl Host {
 
     /// `kevent_get_events()` for one.
     pub fn get(&mut self) -> Option<Event> {
-        let (next, event) = self.state.peek()?;
-        self.state.take(next).then_some(event)
+        let mut got = None;
+        let copy = |event: &Event, word| {
+            got = Some(Event { word, ..*event });
+            Ok::<(), ()>(())
+        };
+        match self.state.deliver(copy) {
+            Ok(Delivered::Yes) => got,
+            Ok(Delivered::Special(next)) => {
+                let (_, event) = self.peek()?;
+                self.state.take(next).then_some(event)
+            }
+            _ => None,
+        }
+    }
+
+    /// What that is next.
+    pub fn peek(&mut self) -> Option<(Next, Event)> {
+        let (next, registration) = self.state.peek()?;
+        Some((next, registration.newest()))
     }
 
     /// What a consumer takes next: id, mask, datum. It is finished.

@@ -118,8 +118,8 @@ impl Memory for Restless {
         Memory::pending(&self.inner)
     }
 
-    fn shift(&self) -> u32 {
-        Memory::shift(&self.inner)
+    fn size(&self) -> u64 {
+        Memory::size(&self.inner)
     }
 }
 

@@ -48,7 +48,7 @@ fn the_first_errno_goes_with_a_merge() {
     host.report(a, &failed(110));
     assert_eq!(host.head(), 1);
     assert_eq!(host.shared.error(0), 104);
-    let (_, event) = host.state.peek().expect("an event");
+    let (_, event) = host.peek().expect("an event");
     assert_eq!((event.word as u32, event.error), (3, 104));
 }
 
