@@ -175,14 +175,15 @@ TEST(ring_at_an_address)
 	size_t page = (size_t)sysconf(_SC_PAGESIZE), bytes = kevent_ring_bytes(128);
 	char *room = mmap(NULL, bytes + 2 * page, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	struct kevent_consumer c = { .owner = 1, .mask = 127 };
+	struct kevent_consumer c;
 	size_t i;
+	int fd;
 
 	ASSERT_NE(MAP_FAILED, room);
 	memset(room, 0x5a, bytes + 2 * page);
-	c.fd = kevent_init(room + page, 128, 0);
-	ASSERT_LE(0, c.fd);
-	c.ring = (struct kevent_ring *)(room + page);
+	fd = kevent_init(room + page, 128, 0);
+	ASSERT_LE(0, fd);
+	kevent_ring_attach(&c, fd, room + page, 128, 1);
 	EXPECT_EQ(128U, c.ring->ring_slots);
 	EXPECT_EQ(0U, c.ring->ring_position);
 	for (i = 0; i < page; i++) {

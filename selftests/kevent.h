@@ -90,6 +90,7 @@ static inline int kevent_commit(int fd, unsigned int new_idx, unsigned int over)
 #define KEVENT_WORD_FINISHED	((uint64_t)KEVENT_RET_FINISHED << 32)
 #define KEVENT_WORD_COUNTED	((uint64_t)KEVENT_RET_COUNTED << 32)
 #define KEVENT_WORD_OWNER	((uint64_t)KEVENT_RET_OWNER_MASK << 32)
+#define KEVENT_WORD_STATE_SHIFT	40	/* TAKEN, FINISHED, lap and owner are above it */
 
 /* The word as it is now; no order. */
 static inline uint64_t kevent_word_load(const struct ukevent *ev)
@@ -131,7 +132,10 @@ struct kevent_consumer {
 	int fd;
 	uint32_t owner;			/* 1 .. KEVENT_OWNER_MAX; 0: kevent_commit() frees for it */
 	uint32_t mask;			/* slots - 1 */
+	uint32_t shift;			/* log2 of slots */
+	uint64_t mine;			/* what a take sets in a word: TAKEN, and the owner */
 	uint64_t next;			/* the position to look at next */
+	uint64_t known;			/* the head as last read: entries before it are visible */
 	struct kevent_ring *ring;
 };
 
@@ -156,18 +160,24 @@ static inline uint64_t kevent_ring_head(const struct kevent_consumer *c)
 	return __atomic_load_n(&c->ring->ring_position, __ATOMIC_ACQUIRE);
 }
 
-/* The lap bits that the word at `position` must show. */
-static inline uint32_t kevent_ring_lap(const struct kevent_consumer *c, uint64_t position)
-{
-	return (uint32_t)(((position >> __builtin_ctz(c->mask + 1)) + 1) & 0xff);
-}
-
 /* Begins at the oldest entry that may still be there. */
 static inline void kevent_ring_rewind(struct kevent_consumer *c)
 {
-	uint64_t head = kevent_ring_head(c);
+	c->known = kevent_ring_head(c);
+	c->next = c->known > kevent_ring_slots(c) ? c->known - kevent_ring_slots(c) : 0;
+}
 
-	c->next = head > kevent_ring_slots(c) ? head - kevent_ring_slots(c) : 0;
+/* A consumer of a ring that is mapped at `ring`; both numbers must be valid. */
+static inline void kevent_ring_attach(struct kevent_consumer *c, int fd, void *ring,
+				      uint32_t slots, uint32_t owner)
+{
+	c->fd = fd;
+	c->owner = owner;
+	c->mask = slots - 1;
+	c->shift = (uint32_t)__builtin_ctz(slots);
+	c->mine = KEVENT_WORD_TAKEN | ((uint64_t)owner << (32 + KEVENT_RET_OWNER_SHIFT));
+	c->ring = (struct kevent_ring *)ring;
+	kevent_ring_rewind(c);
 }
 
 /* Maps the ring of a queue that came by fork() or over a socket. 0, or -1: EINVAL, ENOMEM. */
@@ -182,11 +192,7 @@ static inline int kevent_ring_map(struct kevent_consumer *c, int fd, uint32_t sl
 	ring = mmap(NULL, kevent_ring_bytes(slots), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ring == MAP_FAILED)
 		return -1;
-	c->fd = fd;
-	c->owner = owner;
-	c->mask = slots - 1;
-	c->ring = (struct kevent_ring *)ring;
-	kevent_ring_rewind(c);
+	kevent_ring_attach(c, fd, ring, slots, owner);
 	return 0;
 }
 
@@ -223,18 +229,64 @@ static inline int kevent_ring_join(struct kevent_consumer *c, const struct keven
 		errno = EINVAL;
 		return -1;
 	}
-	*c = *of;
-	c->owner = owner;
-	kevent_ring_rewind(c);
+	kevent_ring_attach(c, of->fd, of->ring, kevent_ring_slots(of), owner);
 	return 0;
 }
 
 /* The entry is the caller's now: its count, if it has one, goes no further. */
 static inline struct ukevent *__kevent_ring_seal(struct ukevent *ev, uint64_t word)
 {
-	if (word & KEVENT_WORD_COUNTED)
+	if ((uint32_t)(word >> 32) & KEVENT_RET_COUNTED)
 		__atomic_fetch_or(&ev->data, KEVENT_DATA_CLOSED, __ATOMIC_RELAXED);
 	return ev;
+}
+
+/* Reads the head: 1 if there are positions that the consumer has not looked at. */
+static inline int __kevent_ring_more(struct kevent_consumer *c)
+{
+	uint64_t head = kevent_ring_head(c), ahead = head - c->next;
+
+	if (ahead - 1 > c->mask) {
+		if ((int64_t)ahead <= 0)
+			return 0;
+		c->next = head - kevent_ring_slots(c);
+	}
+	c->known = head;
+	return 1;
+}
+
+/* The state in the word at `position` while nobody has taken the entry: its lap alone. */
+static inline uint64_t __kevent_ring_untaken(const struct kevent_consumer *c, uint64_t position)
+{
+	uint32_t lap = (uint32_t)(position >> c->shift) + 1;
+
+	return ((lap << KEVENT_RET_LAP_SHIFT) & KEVENT_RET_LAP_MASK) >>
+	       (KEVENT_WORD_STATE_SHIFT - 32);
+}
+
+/* Takes the oldest untaken entry before the known head, of the one or more that are there. */
+static inline struct ukevent *__kevent_ring_scan(struct kevent_consumer *c)
+{
+	do {
+		struct ukevent *ev = &c->ring->event[c->next & c->mask];
+		uint64_t untaken = __kevent_ring_untaken(c, c->next);
+		__u64 word = kevent_word_load(ev);
+
+		/*
+		 * If the ring went round since the head was read, the lap is another one. By a
+		 * multiple of 256 laps it is not, and this takes a younger entry. That is as good;
+		 * the cursor is far behind then, and goes on at the oldest slot when it comes to
+		 * the known head.
+		 */
+		c->next++;
+		while (word >> KEVENT_WORD_STATE_SHIFT == untaken) {
+			/* The payload, and what made the source fire, are seen from here on. */
+			if (__atomic_compare_exchange_n(&ev->word, &word, word | c->mine, 0,
+							__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+				return __kevent_ring_seal(ev, word);
+		}
+	} while (c->next < c->known);
+	return NULL;
 }
 
 /*
@@ -243,43 +295,21 @@ static inline struct ukevent *__kevent_ring_seal(struct ukevent *ev, uint64_t wo
  */
 static inline struct ukevent *kevent_ring_take(struct kevent_consumer *c)
 {
-	uint64_t mine = KEVENT_WORD_TAKEN |
-			((uint64_t)c->owner << (32 + KEVENT_RET_OWNER_SHIFT));
-	uint64_t head = kevent_ring_head(c);
+	struct ukevent *ev = c->next < c->known ? __kevent_ring_scan(c) : NULL;
 
-	if ((int64_t)(head - c->next) <= 0)
-		return NULL;
-	if (head - c->next > kevent_ring_slots(c))
-		c->next = head - kevent_ring_slots(c);
-
-	while (c->next != head) {
-		struct ukevent *ev = &c->ring->event[c->next & c->mask];
-		uint32_t lap = kevent_ring_lap(c, c->next);
-		__u64 word = kevent_word_load(ev);
-
-		/*
-		 * If the ring went round by a multiple of 256 laps since the word was read, this
-		 * takes a younger entry. That is as good; the cursor is far behind then, and the
-		 * next call begins at the oldest slot.
-		 */
-		c->next++;
-		while (kevent_word_lap(word) == lap && kevent_word_untaken(word)) {
-			/* The payload, and what made the source fire, are seen from here on. */
-			if (__atomic_compare_exchange_n(&ev->word, &word, word | mine, 0,
-							__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
-				return __kevent_ring_seal(ev, word);
-		}
-	}
-	return NULL;
+	if (!ev && __kevent_ring_more(c))
+		ev = __kevent_ring_scan(c);
+	return ev;
 }
 
 /* Frees the slot of an entry that this consumer took; nothing if another recovered it meanwhile. */
 static inline void kevent_ring_finish(struct kevent_consumer *c, struct ukevent *ev)
 {
+	const uint64_t holder = KEVENT_WORD_OWNER | KEVENT_WORD_FINISHED | KEVENT_WORD_TAKEN;
 	__u64 word = kevent_word_load(ev);
 
 	/* The kernel fills the slot again after the caller's reads. */
-	if (kevent_word_held_by(word, c->owner))
+	if ((word & holder) == c->mine)
 		__atomic_compare_exchange_n(&ev->word, &word, word | KEVENT_WORD_FINISHED, 0,
 					    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }

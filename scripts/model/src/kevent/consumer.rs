@@ -14,6 +14,9 @@
 //!
 //! The cursor only grows. It passes a position when the entry there is taken or finished, by
 //! whomever, or never was: none of these becomes untaken again.
+//!
+//! The head is read when the cursor comes to where it was known to be. What stands before it stays
+//! visible; if the ring went round since, laps tell, and the next reading moves the cursor on.
 
 use super::word::Word;
 use crate::sync::primitive::{
@@ -83,6 +86,7 @@ pub struct Consumer<M> {
     mapping: M,
     owner: u32,
     next: u64,
+    known: u64,
 }
 
 impl<M: core::ops::Deref<Target: Mapping>> Consumer<M> {
@@ -92,6 +96,7 @@ impl<M: core::ops::Deref<Target: Mapping>> Consumer<M> {
             mapping,
             owner,
             next: 0,
+            known: 0,
         }
     }
 
@@ -106,16 +111,33 @@ impl<M: core::ops::Deref<Target: Mapping>> Consumer<M> {
 
     /// Takes the oldest untaken entry.
     pub fn take(&mut self) -> Option<Taken> {
+        if let Some(taken) = self.scan() {
+            return Some(taken);
+        }
+        if self.more() {
+            return self.scan();
+        }
+        None
+    }
+
+    /// Reads the head. Returns whether there are positions that were not looked at.
+    fn more(&mut self) -> bool {
         // ORDERING: what stands before the position is visible.
         let head = self.mapping.position().load(Acquire);
         let ahead = head.wrapping_sub(self.next);
         if ahead as i64 <= 0 {
-            return None;
+            return false;
         }
         if ahead > self.slots() {
             self.next = head.wrapping_sub(self.slots());
         }
-        while self.next != head {
+        self.known = head;
+        true
+    }
+
+    /// Takes the oldest untaken entry before the known head.
+    fn scan(&mut self) -> Option<Taken> {
+        while self.next < self.known {
             let position = self.next;
             // If the ring went round by a multiple of 256 laps meanwhile, the take gets a younger
             // entry than that of `position`. The cursor stays behind it, so nothing is passed over.
