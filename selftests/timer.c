@@ -376,6 +376,49 @@ TEST_F(timer, time_namespace)
 	EXPECT_EQ(0, status) TH_LOG("exit %d", WEXITSTATUS(status));
 }
 
+/* Started, set anew and removed in no order, on all clocks: each that is left comes once, in order. */
+#define SHUFFLED	509	/* a prime */
+
+TEST_F(timer, any_order)
+{
+	static struct { uint64_t wanted; int clock; } timers[SHUFFLED];
+	uint64_t last[ARRAY_LEN(clocks)] = { 0 };
+	int i, left = SHUFFLED;
+
+	for (i = 0; i < 2 * SHUFFLED; i++) {
+		int id = i * 197 % SHUFFLED, again = i >= SHUFFLED;
+
+		if (again && id % 3 == 0)
+			continue;
+		if (again && id % 3 == 1) {
+			ASSERT_EQ(1, remove_timer(self->fd, (uint64_t)id));
+			timers[id].wanted = 0;
+			left--;
+			continue;
+		}
+		timers[id].clock = (id + again) % (int)ARRAY_LEN(clocks);
+		timers[id].wanted = now_on(clocks[timers[id].clock].clock) + 500 * MS +
+				    (uint64_t)(i * 211 % SHUFFLED) * 100000;
+		ASSERT_EQ(1, timer_ctl(self->fd, again ? KEVENT_CTL_MODIFY : KEVENT_CTL_ADD,
+				       (uint64_t)id, timers[id].wanted, 0,
+				       clocks[timers[id].clock].flag | KEVENT_TIMER_ABSTIME));
+	}
+	for (; left; left--) {
+		int id, clock;
+
+		ASSERT_TRUE(get_one(self->fd, self->ev));
+		id = (int)self->ev[0].id;
+		clock = timers[id].clock;
+		ASSERT_EQ(1U, self->ev[0].data);
+		ASSERT_LE(1U, timers[id].wanted);
+		EXPECT_LE(timers[id].wanted, now_on(clocks[clock].clock));
+		EXPECT_LE(last[clock], timers[id].wanted);
+		last[clock] = timers[id].wanted;
+		timers[id].wanted = 0;
+	}
+	EXPECT_EQ(0, get_now(self->fd, 16, self->ev));
+}
+
 /* REMOVE while it expires: nothing comes afterwards that it has not said. */
 TEST_F_TIMEOUT(timer, remove_races_expiry, 120)
 {
