@@ -39,7 +39,8 @@
 //! * The queue owns its registrations: a key in the tree, and a place in the state's table, with the
 //!   [`Tie`](source::Tie) to what is watched.
 //! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
-//!   circle is opened by `Queue::release()`, which ends all ties and empties the table.
+//!   circle is opened by `Queue::release()`, which ends all ties and empties the table. So none of the
+//!   queue's timers is left when it is dropped.
 //! * Nothing owns what is watched. The last close of a file ends its tie; see `source::file`.
 //!
 //! # Locks
@@ -50,7 +51,7 @@
 //!   Queue::control                    (mutex; serializes kevent_ctl() and the closing of files)
 //!     > QUEUE_GRAPH, GROUPS           (mutexes; global; queues that watch queues, or take turns)
 //!     > file->f_lock                  (the list of those who are told of the last close)
-//!     > a source's own lock           (wait queue lock of a file, state of a timer)
+//!     > a source's own lock           (wait queue lock of a file, timers of a queue)
 //!         > Group::turns              (spinlock, interrupts off; only EXCLUSIVE)
 //!             > Queue::inner          (spinlock, interrupts off; all that wake-ups change)
 //!                 > Queue::sleepers   (wait queue lock)
@@ -74,7 +75,7 @@
 //! | `Queue::inner`, with all of `State`| itself                                         |
 //! | `Control`                          | `control`                                      |
 //! | `FileTie::parts`                   | `control`; its own lock only lends it out      |
-//! | `Clockwork`                        | the lock of its timer                          |
+//! | `Clockwork`                        | the lock of the queue's timers                 |
 //! | words and data of the ring         | atomic; see `ring`                             |
 //! | the rest of an entry               | written by the kernel while the slot is finished |
 //! | header of the ring                 | written under `inner`, never read              |
@@ -87,9 +88,11 @@
 //!   shows what made the source fire, or fails, and the event is appended.
 //! * *Take and REMOVE*: REMOVE retracts by compare-exchange. If it fails, the answer says OUTSTANDING.
 //! * *Fire and REMOVE*: the tie ends before the handle is given up: its entries leave the wait queues
-//!   under the lock that wake-ups hold, and its timer is cancelled. READY finds handles under `control`.
+//!   under the lock that wake-ups hold, and its timer leaves the tree under the lock that expiries hold.
+//!   READY finds handles under `control`.
 //! * *Look and REMOVE, MODIFY*: who looks has an `Arc` of the tie, and takes no lock. What it found is
-//!   void if the generation of the registration is no longer that which it was asked for.
+//!   void if the generation of the registration is no longer that which it was asked for. A timer
+//!   reports what it found by itself, under its lock, as it has counted that.
 //! * *Look and fire*: who is looked at is off its list, and fires by itself. What both find merges, or
 //!   is reported twice, as levels may be.
 //! * *Fire and sleep*: both under `inner`: the sleeper sees the event, or the event sees the sleeper.

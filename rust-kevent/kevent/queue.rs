@@ -147,6 +147,10 @@ pub(crate) struct Queue {
     pub(crate) limit: Limit,
     /// Counts queues from boot.
     pub(crate) number: u64,
+    /// Its timers.
+    #[cfg(CONFIG_KEVENT_TIMER)]
+    #[pin]
+    pub(crate) timers: super::source::Timers,
     #[pin]
     work: Work<Queue>,
 }
@@ -197,6 +201,8 @@ impl Queue {
                 memory,
                 limit,
                 number: NUMBER.fetch_add(1, Relaxed),
+                #[cfg(CONFIG_KEVENT_TIMER)]
+                timers <- super::source::Timers::new(),
                 work <- new_work!("kevent_pollers"),
             }),
             accounted(),
@@ -225,8 +231,8 @@ impl Queue {
     /// Called from any context, with the lock held. `later` keeps the lock of the pollers out of it,
     /// for who holds one of that class.
     #[cfg_attr(
-        not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
-        expect(dead_code, reason = "user events have no tie")
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files fire one by one")
     )]
     #[inline(always)]
     pub(crate) fn report<B: Backend>(

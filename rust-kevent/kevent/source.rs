@@ -121,6 +121,9 @@ pub(crate) trait Source: Sync {
 #[cfg(CONFIG_KEVENT_FILE)]
 mod file;
 
+#[cfg(CONFIG_KEVENT_TIMER)]
+pub(crate) use timer::Timers;
+
 macro_rules! sources {
     ($($config:ident, $kind:ident => $module:ident::$source:ident;)*) => {
         $(

@@ -2,9 +2,9 @@
 
 //! Timers.
 //!
-//! A timer needs no file. Its expirations are computed from the clock whenever somebody looks: the
-//! callback, or a call that goes through what is to be looked at again. So they are counted right
-//! however seldom the callback runs, and it runs no more often than anybody can make use of:
+//! A timer needs no file. Its expirations are computed from the clock whenever somebody looks: when
+//! it expires, or a call goes through what is to be looked at again. So they are counted right
+//! however seldom it is run, and it is run no more often than anybody can make use of:
 //!
 //! * never sooner than [`FLOOR`] after it ran, whatever the interval;
 //! * while its event is untaken, after 1, 2, 4, 8 ... times that or the interval, up to [`LAZIEST`].
@@ -12,12 +12,17 @@
 //!
 //! A call that finds the event finished reports what the clock says, and ends the lag.
 //!
+//! The timers of a queue share its `hrtimer`s. Those that expire together are reported in one go.
+//!
 //! # Races
 //!
-//! * *Callback and look*: both under the lock of the state; what one has counted, the other does not.
-//! * *Callback and MODIFY*: MODIFY stops the timer, and waits for the callback, before it changes
-//!   anything.
-//! * *Look and end*: a tie that has ended is not live; nobody starts its timer again.
+//! All is decided by the lock of the queue's timers:
+//!
+//! * *Expiry and look*: what one has counted, the other does not. Both report while they hold the lock,
+//!   so what they have counted is told of the request that it was counted for.
+//! * *Expiry and MODIFY*: MODIFY stops the timer before it changes anything. On return, nothing is
+//!   being reported.
+//! * *Look and end*: a timer that was stopped is in no tree, and there is nothing to find.
 
 use super::{
     Source,
@@ -34,15 +39,26 @@ use crate::{
             RET_COUNTED,
             RET_DONE, //
         },
-        queue::Queue,
-        registration::Nature, //
+        queue::{
+            Inner,
+            Queue, //
+        },
+        registration::{
+            Handle,
+            Nature, //
+        },
+        state::Wake,
+        trace, //
     },
     prelude::*,
     sync::Arc,
     time::hrtimer::{
+        impl_has_user_timers,
+        Due,
         Expire,
         UserClock,
-        UserTimer, //
+        UserTimer,
+        UserTimers, //
     }, //
 };
 
@@ -78,14 +94,15 @@ impl Source for Timer {
     }
 
     fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>> {
+        let Target { queue, handle } = target;
         let clockwork = Clockwork {
-            target,
-            next: None,
+            handle,
+            next: NEVER,
             interval: 0,
             lag: 0,
         };
         let tie = Arc::pin_init(
-            try_pin_init!(TimerTie { timer <- UserTimer::new(clockwork) }? Error),
+            try_pin_init!(TimerTie { timer <- UserTimer::new(queue, clockwork) }? Error),
             accounted(),
         )?;
         Ok(Some(tie))
@@ -116,34 +133,47 @@ fn fired(count: u64) -> Fired {
     }
 }
 
+/// No time of a clock.
+const NEVER: i64 = i64::MAX;
+
 /// What a timer counts. Times are in ns of its clock.
-struct Clockwork {
-    target: Target,
-    /// When it expires next; nothing if never.
-    next: Option<i64>,
+pub(crate) struct Clockwork {
+    /// The next expiration that is to be counted.
+    next: i64,
     interval: u64,
+    handle: Handle,
     lag: u32,
+}
+
+/// The timers of a queue.
+pub(crate) type Timers = UserTimers<Clockwork>;
+
+impl_has_user_timers! {
+    impl HasUserTimers<Clockwork> for Queue { self.timers }
 }
 
 impl Clockwork {
     /// The expirations until `now` that were not counted before.
     fn advance(&mut self, now: i64) -> u64 {
-        let Some(next) = self.next.filter(|next| *next <= now) else {
+        let next = self.next;
+        if now < next {
             return 0;
-        };
+        }
         // No interval: this was the last one.
         let Some(more) = now.abs_diff(next).checked_div(self.interval) else {
-            self.next = None;
+            self.next = NEVER;
             return 1;
         };
         let count = more.saturating_add(1);
-        self.next = Some(next.saturating_add_unsigned(count.saturating_mul(self.interval)));
+        self.next = next.saturating_add_unsigned(count.saturating_mul(self.interval));
         count
     }
 
-    /// When the callback is to run after it has counted all until now.
+    /// When it is to run after it has counted all until now.
     fn expires(&self) -> Option<i64> {
-        let next = self.next?;
+        if self.next == NEVER {
+            return None;
+        }
         let lazy = self
             .interval
             .max(FLOOR)
@@ -155,23 +185,45 @@ impl Clockwork {
             .checked_div(self.interval);
         let lazy = lazy.checked_div(self.interval);
         let skipped = floor.max(lazy).unwrap_or(1).saturating_sub(1);
-        Some(next.saturating_add_unsigned(skipped.saturating_mul(self.interval)))
+        Some(
+            self.next
+                .saturating_add_unsigned(skipped.saturating_mul(self.interval)),
+        )
+    }
+
+    /// Counts and reports. Returns whom to wake, if that made an event; nothing if the timer is
+    /// not to go on.
+    #[inline]
+    fn report(&mut self, queue: &Queue, inner: &mut Inner, now: i64) -> Option<Wake> {
+        let count = self.advance(now);
+        if count == 0 {
+            return Some(Wake::None);
+        }
+        let fired = fired(count);
+        let wake = inner.events.report(self.handle, &fired, 0)?;
+        trace::fire(queue, fired.mask, wake != Wake::None);
+        self.lag = match wake {
+            Wake::None => self.lag.saturating_add(1).min(MAX_LAG),
+            _ => 0,
+        };
+        Some(wake)
     }
 }
 
 impl Expire for Clockwork {
-    fn expired(&mut self, now: i64) -> Option<i64> {
-        let count = self.advance(now);
-        if count != 0 {
-            let inner = self.target.queue.lock();
-            match Queue::report(&self.target, inner, &fired(count), 0, || false, None) {
-                Some(true) => self.lag = 0,
-                Some(false) => self.lag = self.lag.saturating_add(1).min(MAX_LAG),
-                // Delivered, and not to go on.
-                None => return None,
-            }
-        }
-        self.expires()
+    type Owner = Queue;
+
+    fn expired(queue: &Queue, due: &mut Due<'_, Self>) {
+        let mut inner = queue.lock();
+        let mut wake = Wake::None;
+        let mut events = 0u32;
+        while due.take(|clockwork, now| {
+            let woken = clockwork.report(queue, &mut inner, now)?;
+            wake = wake.or(woken);
+            events = events.wrapping_add(u32::from(woken != Wake::None));
+            clockwork.expires()
+        }) {}
+        queue.wake(inner, wake, events);
     }
 }
 
@@ -182,8 +234,7 @@ struct TimerTie {
 }
 
 impl Tie for TimerTie {
-    fn prepare(self: Arc<Self>, request: &Event) -> Result {
-        clock(request)?;
+    fn prepare(self: Arc<Self>, _request: &Event) -> Result {
         self.end();
         Ok(())
     }
@@ -197,34 +248,34 @@ impl Tie for TimerTie {
         self.timer.start(clock, |clockwork, now| {
             clockwork.interval = interval.unsigned_abs();
             clockwork.lag = 0;
-            clockwork.next = Some(if absolute {
+            clockwork.next = if absolute {
                 clock.host_time(first)
             } else {
                 now.saturating_add(first)
-            });
+            };
             clockwork.next
         });
         None
     }
 
     fn end(&self) {
-        self.timer.adjust(|clockwork, _| {
-            clockwork.next = None;
-            None
-        });
-        self.timer.cancel();
+        self.timer.stop();
     }
 
     fn look(&self, finished: bool) -> Option<Fired> {
-        let mut count = 0;
-        self.timer.adjust(|clockwork, now| {
-            count = clockwork.advance(now);
-            if !finished || clockwork.lag == 0 {
-                return None;
+        let queue = self.timer.owner();
+        self.timer.adjust(|clockwork, now, expires| {
+            let mut inner = queue.lock();
+            let lag = clockwork.lag;
+            let wake = clockwork.report(queue, &mut inner, now)?;
+            queue.wake(inner, wake, 1);
+            clockwork.lag = lag;
+            if clockwork.next != NEVER && (!finished || lag == 0) {
+                return Some(expires);
             }
             clockwork.lag = 0;
             clockwork.expires()
         });
-        (count != 0).then(|| fired(count))
+        None
     }
 }

@@ -1,10 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Timers that a user of the kernel controls: clock and mode are chosen at run time, and expiries may
-//! be in the past.
+//! Timers that a user of the kernel controls, and may have many of: the clock is chosen at run time,
+//! and expiries may be in the past.
 //!
-//! A timer has a state, with a lock that its callback takes. A timer is started only by who holds
-//! that lock and has found it idle, so that nobody moves a timer that is queued.
+//! The timers of one owner share an `hrtimer` for each clock. It is armed for the soonest; the others
+//! wait in a tree. So most timers are started and stopped without touching the `hrtimer`, and those
+//! that expire together do so in one callback.
+//!
+//! # The lock
+//!
+//! One lock of the owner protects the trees, and the states of the timers. [`Expire::expired`] runs
+//! under it. So who has it, and finds that a timer is in no tree, knows that it does not expire.
+//!
+//! # When the `hrtimer` runs
+//!
+//! Under the lock, one of these holds for each clock:
+//!
+//! * the `hrtimer` is queued, for the soonest timer or earlier;
+//! * its callback is running and has yet to take the lock;
+//! * there is no timer.
+//!
+//! Who starts a timer that is sooner than what the `hrtimer` is armed for moves the `hrtimer`. Who
+//! stops the soonest one leaves the `hrtimer` as it is: it finds nothing, and is armed for the next.
+//! A timer that is set anew over and over, and never expires, costs no access to the clock event
+//! device.
+//!
+//! The `hrtimer` may be queued by another processor while its callback waits for the lock. Then the
+//! callback leaves it so: it is as soon as any timer.
 
 use super::HrTimerRestart;
 use crate::{
@@ -12,13 +34,38 @@ use crate::{
     container_of,
     prelude::*,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         new_spinlock_irq,
+        Arc,
         SpinLockIrq, //
+    },
+    time::{
+        BootTime,
+        ClockSource,
+        Monotonic,
+        RealTime,
+        Tai, //
     },
     types::Opaque, //
 };
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
-/// The clock of a timer.
+mod tree;
+use tree::{
+    Node,
+    Tree, //
+};
+
+/// The clock of a timer. Its number is a place in arrays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UserClock {
     /// `CLOCK_MONOTONIC`.
@@ -32,14 +79,29 @@ pub enum UserClock {
 }
 
 impl UserClock {
+    const ALL: [Self; 4] = [
+        UserClock::Monotonic,
+        UserClock::RealTime,
+        UserClock::BootTime,
+        UserClock::Tai,
+    ];
+
     fn id(self) -> bindings::clockid_t {
-        let id = match self {
-            UserClock::Monotonic => bindings::CLOCK_MONOTONIC,
-            UserClock::RealTime => bindings::CLOCK_REALTIME,
-            UserClock::BootTime => bindings::CLOCK_BOOTTIME,
-            UserClock::Tai => bindings::CLOCK_TAI,
-        };
-        id as bindings::clockid_t
+        match self {
+            UserClock::Monotonic => Monotonic::ID,
+            UserClock::RealTime => RealTime::ID,
+            UserClock::BootTime => BootTime::ID,
+            UserClock::Tai => Tai::ID,
+        }
+    }
+
+    fn now(self) -> i64 {
+        match self {
+            UserClock::Monotonic => Monotonic::ktime_get(),
+            UserClock::RealTime => RealTime::ktime_get(),
+            UserClock::BootTime => BootTime::ktime_get(),
+            UserClock::Tai => Tai::ktime_get(),
+        }
     }
 
     /// The time of this clock that is `time` in the time namespace of the caller.
@@ -49,139 +111,426 @@ impl UserClock {
     }
 }
 
-/// What a timer does.
-pub trait Expire: Send + Unpin + Sized {
-    /// The timer expired; it is now `now` by its clock. Returns when it expires next.
+/// The state of a timer, and what it does.
+pub trait Expire: Send + Sized {
+    /// Who has such timers.
+    type Owner: HasUserTimers<Self>;
+
+    /// Timers expired, at least one. Those that are not taken from `due` expire again at once.
     ///
-    /// The lock of the state is held, and the context may be a hard interrupt.
-    fn expired(&mut self, now: i64) -> Option<i64>;
+    /// The lock of the timers is held, so none may be started, adjusted or stopped. The context may be
+    /// a hard interrupt.
+    fn expired(owner: &Self::Owner, due: &mut Due<'_, Self>);
 }
 
-/// A timer with its state.
+/// Who has timers. Implemented by [`impl_has_user_timers!`](crate::impl_has_user_timers).
 ///
-/// # Invariants
+/// # Safety
 ///
-/// `timer` is set up with [`UserTimer::run`]. Who queues it holds the lock of `state`, and has found
-/// that it is neither queued nor running.
-#[pin_data(PinnedDrop)]
-pub struct UserTimer<S: Expire> {
-    #[pin]
-    timer: Opaque<bindings::hrtimer>,
-    #[pin]
-    state: SpinLockIrq<S>,
+/// What is returned is part of `self`, and always the same.
+pub unsafe trait HasUserTimers<T: Expire<Owner = Self>>: Send + Sync + Sized {
+    /// Its timers.
+    fn user_timers(&self) -> &UserTimers<T>;
 }
 
-// SAFETY: A timer is not bound to a thread.
-unsafe impl<S: Expire> Send for UserTimer<S> {}
-// SAFETY: The state has a lock, and timers have one of their own.
-unsafe impl<S: Expire> Sync for UserTimer<S> {}
+/// Implements [`HasUserTimers`] for a struct with a field of type [`UserTimers`].
+#[macro_export]
+macro_rules! impl_has_user_timers {
+    (impl HasUserTimers<$timer:ty> for $self:ty { self.$field:ident }) => {
+        // SAFETY: It is a field.
+        unsafe impl $crate::time::hrtimer::HasUserTimers<$timer> for $self {
+            #[inline]
+            fn user_timers(&self) -> &$crate::time::hrtimer::UserTimers<$timer> {
+                let timers: *const $crate::time::hrtimer::UserTimers<$timer> =
+                    ::core::ptr::addr_of!(self.$field);
+                // SAFETY: It points into `self`.
+                unsafe { &*timers }
+            }
+        }
+    };
+}
+pub use impl_has_user_timers;
+
+/// Timers that expire in one round, under the lock.
+const ROUND: u32 = 32;
 
 const ABS: bindings::hrtimer_mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
 
-impl<S: Expire> UserTimer<S> {
-    /// A timer that is idle.
-    pub fn new(state: S) -> impl PinInit<Self> {
+/// What runs the timers of one clock.
+#[pin_data]
+struct Base {
+    #[pin]
+    timer: Opaque<bindings::hrtimer>,
+    clock: UserClock,
+}
+
+/// The timers of one clock that are started.
+struct Line {
+    tree: Tree,
+    /// What the `hrtimer` is queued for, or was when its callback began; `i64::MAX` if neither.
+    armed: i64,
+}
+
+type Lines = [Line; UserClock::ALL.len()];
+
+#[inline]
+fn line(lines: &mut Lines, clock: UserClock) -> &mut Line {
+    // There is one for each clock.
+    &mut lines[clock as usize]
+}
+
+/// The timers of one owner.
+///
+/// # Invariants
+///
+/// * `bases` are those of [`UserClock::ALL`], in this order.
+/// * Nodes in `lines` are those of a `UserTimer<T>` whose owner has these timers. They are in the tree
+///   of the clock that their timer names.
+#[pin_data(PinnedDrop)]
+pub struct UserTimers<T: Expire> {
+    #[pin]
+    bases: [Base; UserClock::ALL.len()],
+    #[pin]
+    lines: SpinLockIrq<Lines>,
+    _timers: PhantomData<T>,
+}
+
+// SAFETY: Nothing in it is bound to a thread.
+unsafe impl<T: Expire> Send for UserTimers<T> {}
+// SAFETY: The trees have a lock, and an `hrtimer` has one of its own.
+unsafe impl<T: Expire> Sync for UserTimers<T> {}
+
+impl<T: Expire> UserTimers<T> {
+    /// No timers.
+    pub fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            timer <- Opaque::ffi_init(|timer: *mut bindings::hrtimer| {
-                // SAFETY: The memory is ours, and pinned from now on.
-                unsafe { Self::setup(timer, UserClock::Monotonic) }
-            }),
-            state <- new_spinlock_irq!(state, "UserTimer::state"),
+            bases <- pin_init::pin_init_array_from_fn(|index| Self::base(index)),
+            lines <- new_spinlock_irq!(
+                [const {
+                    Line {
+                        tree: Tree::new(),
+                        armed: i64::MAX,
+                    }
+                }; UserClock::ALL.len()],
+                "UserTimers::lines"
+            ),
+            _timers: PhantomData,
         })
     }
 
-    /// The time by its clock.
-    fn now(&self) -> i64 {
-        // SAFETY: The timer is set up.
-        unsafe { bindings::hrtimer_cb_get_time(self.timer.get()) }
+    fn base(index: usize) -> impl PinInit<Base> {
+        let clock = UserClock::ALL.get(index).copied();
+        let clock = clock.unwrap_or(UserClock::Monotonic);
+        pin_init!(Base {
+            timer <- Opaque::ffi_init(move |timer: *mut bindings::hrtimer| {
+                // SAFETY: The memory is ours, and pinned from now on.
+                unsafe { bindings::hrtimer_setup(timer, Some(Self::run), clock.id(), ABS) };
+            }),
+            clock,
+        })
     }
 
-    /// Stops the timer, changes its clock and state, and starts it if `change` says when it is to
-    /// expire. If that time has come, it expires at once, and [`Expire::expired`] is called from here.
+    fn hrtimer(&self, clock: UserClock) -> *mut bindings::hrtimer {
+        self.bases[clock as usize].timer.get()
+    }
+
+    /// Lets timers expire that have done so by `now`, up to [`ROUND`].
     ///
-    /// May wait for the callback, so no lock that the callback takes may be held.
-    pub fn start(&self, clock: UserClock, change: impl FnOnce(&mut S, i64) -> Option<i64>) {
-        loop {
-            let mut state = self.state.lock();
-            if self.try_cancel() {
-                // SAFETY: The timer is idle and stays so, as the lock is held.
-                unsafe { Self::setup(self.timer.get(), clock) };
-                let expires = change(&mut state, self.now());
-                return self.queue(&mut state, expires);
-            }
-            drop(state);
-            self.cancel();
+    /// # Safety
+    ///
+    /// `line` must be that of `clock`, borrowed from the lock.
+    unsafe fn expire(line: &mut Line, clock: UserClock, now: i64) {
+        let Some(first) = line.tree.first() else {
+            return;
+        };
+        if line.tree.soonest().is_some_and(|soonest| soonest > now) {
+            return;
         }
+        // SAFETY: By the type invariant. It is not dropped as long as the lock is held, even if it is
+        // taken out of the tree; see `UserTimer::used`.
+        let owner = unsafe { &(*UserTimer::<T>::of(first)).owner };
+        let mut due = Due {
+            tree: &mut line.tree,
+            clock,
+            now,
+            next: Some(first),
+            left: ROUND,
+            _timers: PhantomData,
+        };
+        T::expired(owner, &mut due);
     }
 
-    /// Changes the state of a timer, and moves it to when `change` says, if it does; but a timer whose
-    /// callback is about to run is left to that.
-    pub fn adjust(&self, change: impl FnOnce(&mut S, i64) -> Option<i64>) {
-        let mut state = self.state.lock();
-        let expires = change(&mut state, self.now());
-        if expires.is_some() && self.try_cancel() {
-            self.queue(&mut state, expires);
-        }
-    }
-
-    /// Whether the timer is now idle. The lock of the state must be held for it to stay so.
-    fn try_cancel(&self) -> bool {
-        // SAFETY: The timer is set up.
-        unsafe { bindings::hrtimer_try_to_cancel(self.timer.get()) >= 0 }
-    }
-
-    /// Queues an idle timer, with the lock of the state held.
-    fn queue(&self, state: &mut S, mut expires: Option<i64>) {
-        while let Some(time) = expires {
-            // INVARIANT: By the contract of this function.
-            //
+    /// Makes the `hrtimer` run in time.
+    ///
+    /// # Safety
+    ///
+    /// As that of [`Self::expire()`].
+    #[inline]
+    unsafe fn arm(&self, line: &mut Line, clock: UserClock) {
+        while let Some(soonest) = line.tree.soonest().filter(|time| *time < line.armed) {
             // SAFETY: The timer is set up.
-            let start =
-                || unsafe { bindings::hrtimer_start_range_ns_user(self.timer.get(), time, 0, ABS) };
-            // The call queues an expired timer if another one expires before it.
-            if time > self.now() && start() {
+            let queued = unsafe {
+                bindings::hrtimer_start_range_ns_user(self.hrtimer(clock), soonest, 0, ABS)
+            };
+            if queued {
+                line.armed = soonest;
                 return;
             }
-            expires = state.expired(self.now());
+            // It has expired already, and is not queued.
+            line.armed = i64::MAX;
+            // SAFETY: By the safety requirement.
+            unsafe { Self::expire(line, clock, clock.now()) };
         }
     }
 
     /// # Safety
     ///
-    /// `timer` must be valid for writes, and idle.
-    unsafe fn setup(timer: *mut bindings::hrtimer, clock: UserClock) {
-        // SAFETY: By the safety requirement.
-        unsafe { bindings::hrtimer_setup(timer, Some(Self::run), clock.id(), ABS) };
-    }
-
-    /// Stops the timer. On return its callback does not run. May wait, so no lock that the callback
-    /// takes may be held.
-    pub fn cancel(&self) {
-        // SAFETY: The timer is set up.
-        unsafe { bindings::hrtimer_cancel(self.timer.get()) };
-    }
-
-    /// # Safety
-    ///
-    /// `timer` must be that of a `UserTimer<S>` which expired.
+    /// `timer` must be that of one of the `bases`, and its callback be running.
     unsafe extern "C" fn run(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-        // SAFETY: By the safety requirement, and `drop()` waits until this returns.
-        let this = unsafe { &*container_of!(Opaque::cast_from(timer), Self, timer) };
-        let mut state = this.state.lock();
-        match state.expired(this.now()) {
-            Some(expires) => {
-                // SAFETY: While its callback runs, nobody queues the timer, by the type invariant.
-                unsafe { bindings::hrtimer_set_expires(timer, expires) };
-                HrTimerRestart::Restart.into_c()
-            }
-            None => HrTimerRestart::NoRestart.into_c(),
+        // SAFETY: By the safety requirement, and `drop()` waits until this returns. The place of a base
+        // is the number of its clock.
+        let (this, clock) = unsafe {
+            let base = container_of!(Opaque::cast_from(timer), Base, timer);
+            let clock = (*base).clock;
+            let bases = base
+                .sub(clock as usize)
+                .cast::<[Base; UserClock::ALL.len()]>();
+            (&*container_of!(bases, Self, bases), clock)
+        };
+        let mut lines = this.lines.lock();
+        let line = line(&mut lines, clock);
+        // SAFETY: The line is that of the clock, and locked.
+        unsafe { Self::expire(line, clock, clock.now()) };
+        // SAFETY: The timer is valid. It is only queued by who has the lock, so while its callback runs
+        // this does not change.
+        if unsafe { (&raw const (*timer).is_queued).read_volatile() } {
+            return HrTimerRestart::NoRestart.into_c();
         }
+        line.armed = line.tree.soonest().unwrap_or(i64::MAX);
+        if line.armed == i64::MAX {
+            return HrTimerRestart::NoRestart.into_c();
+        }
+        // SAFETY: Its callback runs, and it is not queued.
+        unsafe { bindings::hrtimer_set_expires(timer, line.armed) };
+        HrTimerRestart::Restart.into_c()
     }
 }
 
 #[pinned_drop]
-impl<S: Expire> PinnedDrop for UserTimer<S> {
+impl<T: Expire> PinnedDrop for UserTimers<T> {
     fn drop(self: Pin<&mut Self>) {
-        self.cancel();
+        // Each timer has its owner, so there is none left; but an `hrtimer` may be queued.
+        for base in &self.bases {
+            // SAFETY: The timer is set up.
+            unsafe { bindings::hrtimer_cancel(base.timer.get()) };
+        }
+    }
+}
+
+/// Timers that have expired, to be taken one by one.
+pub struct Due<'a, T: Expire> {
+    tree: &'a mut Tree,
+    clock: UserClock,
+    now: i64,
+    next: Option<NonNull<Node>>,
+    left: u32,
+    _timers: PhantomData<&'a T>,
+}
+
+impl<T: Expire> Due<'_, T> {
+    /// Takes a timer, if there is one. `expire` gets its state, and the time by its clock, and returns
+    /// when it expires next, if it does.
+    #[inline]
+    pub fn take(&mut self, expire: impl FnOnce(&mut T, i64) -> Option<i64>) -> bool {
+        let Some(node) = self.next.filter(|_| self.left != 0) else {
+            return false;
+        };
+        // SAFETY: It is in the tree.
+        if unsafe { self.tree.expires(node) } > self.now {
+            return false;
+        }
+        // SAFETY: By the invariant of `UserTimers`, whose lock is held.
+        let place = unsafe { &mut *(*UserTimer::<T>::of(node)).place.get() };
+        // SAFETY: It is in the tree.
+        unsafe { self.tree.unlink(node) };
+        place.queued = None;
+        if let Some(expires) = expire(&mut place.state, self.now) {
+            // SAFETY: It is in no tree, and its `drop()` takes it out.
+            unsafe { self.tree.link(node, expires) };
+            place.queued = Some(self.clock);
+        }
+        self.left = self.left.wrapping_sub(1);
+        self.next = self.tree.first();
+        true
+    }
+}
+
+/// What the lock of the timers protects.
+struct Place<T> {
+    state: T,
+    /// In whose tree it is.
+    queued: Option<UserClock>,
+}
+
+/// A timer.
+///
+/// # Invariants
+///
+/// `node` is in the tree of its owner that `place` says, or in none.
+#[pin_data(PinnedDrop)]
+pub struct UserTimer<T: Expire> {
+    #[pin]
+    node: Opaque<Node>,
+    place: UnsafeCell<Place<T>>,
+    /// Whether it was started since it was stopped. If not, it is in no tree, and no callback that found
+    /// it in one is still running.
+    used: Atomic<bool>,
+    owner: Arc<T::Owner>,
+}
+
+// SAFETY: A timer is not bound to a thread, and its state and owner may be sent.
+unsafe impl<T: Expire> Send for UserTimer<T> {}
+// SAFETY: Node and place have a lock.
+unsafe impl<T: Expire> Sync for UserTimer<T> {}
+
+impl<T: Expire> UserTimer<T> {
+    /// A timer that is in no tree.
+    pub fn new(owner: Arc<T::Owner>, state: T) -> impl PinInit<Self> {
+        pin_init!(Self {
+            node <- Opaque::uninit(),
+            place: UnsafeCell::new(Place {
+                state,
+                queued: None,
+            }),
+            used: Atomic::new(false),
+            owner,
+        })
+    }
+
+    /// The owner.
+    pub fn owner(&self) -> &Arc<T::Owner> {
+        &self.owner
+    }
+
+    /// # Safety
+    ///
+    /// `node` must be that of a `UserTimer<T>`.
+    #[inline]
+    unsafe fn of(node: NonNull<Node>) -> *const Self {
+        // SAFETY: By the safety requirement.
+        unsafe { container_of!(Opaque::cast_from(node.as_ptr()), Self, node) }
+    }
+
+    #[inline]
+    fn node(&self) -> NonNull<Node> {
+        // SAFETY: A field has an address.
+        unsafe { NonNull::new_unchecked(self.node.get()) }
+    }
+
+    /// Takes it out of its tree.
+    ///
+    /// # Safety
+    ///
+    /// `lines` must be those of its owner, and locked.
+    #[inline]
+    unsafe fn unlink(&self, lines: &mut Lines) {
+        // SAFETY: By the safety requirement.
+        let place = unsafe { &mut *self.place.get() };
+        if let Some(clock) = place.queued.take() {
+            // SAFETY: By the type invariant.
+            unsafe { line(lines, clock).tree.unlink(self.node()) };
+        }
+    }
+
+    /// Puts it into a tree.
+    ///
+    /// # Safety
+    ///
+    /// As that of [`Self::unlink()`], and it must be in no tree.
+    #[inline]
+    unsafe fn link(&self, lines: &mut Lines, clock: UserClock, expires: i64) {
+        // SAFETY: By the safety requirement. It stays valid, as `drop()` takes it out.
+        unsafe {
+            line(lines, clock).tree.link(self.node(), expires);
+            (*self.place.get()).queued = Some(clock);
+        }
+    }
+
+    /// Starts the timer, or starts it anew. `change` gets its state, and the time by the clock, and
+    /// returns when it expires. If that time has come, it expires from here.
+    pub fn start(&self, clock: UserClock, change: impl FnOnce(&mut T, i64) -> i64) {
+        let timers = self.owner.user_timers();
+        let mut lines = timers.lines.lock();
+        self.used.store(true, Relaxed);
+        // SAFETY: The lines are those of the owner, and locked. So is the place.
+        let (now, expires) = unsafe {
+            self.unlink(&mut lines);
+            let now = clock.now();
+            let expires = change(&mut (*self.place.get()).state, now);
+            self.link(&mut lines, clock, expires);
+            (now, expires)
+        };
+        let line = line(&mut lines, clock);
+        if expires <= now {
+            let mut due = Due {
+                tree: &mut line.tree,
+                clock,
+                now,
+                next: Some(self.node()),
+                left: 1,
+                _timers: PhantomData,
+            };
+            T::expired(&self.owner, &mut due);
+        }
+        // SAFETY: The line is that of the clock, and locked.
+        unsafe { timers.arm(line, clock) };
+    }
+
+    /// Changes a timer that was started and will expire. `change` gets its state, the time by its clock,
+    /// and when it is to expire, and returns when it is to do so instead, or nothing to stop it.
+    pub fn adjust(&self, change: impl FnOnce(&mut T, i64, i64) -> Option<i64>) {
+        let timers = self.owner.user_timers();
+        let mut lines = timers.lines.lock();
+        let place = self.place.get();
+        // SAFETY: The lock is held.
+        let Some(clock) = (unsafe { (*place).queued }) else {
+            return;
+        };
+        // SAFETY: By the type invariant, and the lock is held.
+        let (old, expires) = unsafe {
+            let old = line(&mut lines, clock).tree.expires(self.node());
+            (old, change(&mut (*place).state, clock.now(), old))
+        };
+        if expires == Some(old) {
+            return;
+        }
+        // SAFETY: The lines are those of the owner, and locked.
+        unsafe { self.unlink(&mut lines) };
+        if let Some(expires) = expires {
+            // SAFETY: As above. The line is that of the clock.
+            unsafe {
+                self.link(&mut lines, clock, expires);
+                timers.arm(line(&mut lines, clock), clock);
+            }
+        }
+    }
+
+    /// Stops the timer. On return it does not expire, nor is it doing so.
+    pub fn stop(&self) {
+        // Pairs with the release below.
+        if !self.used.load(Acquire) {
+            return;
+        }
+        let mut lines = self.owner.user_timers().lines.lock();
+        // SAFETY: The lines are those of the owner, and locked.
+        unsafe { self.unlink(&mut lines) };
+        self.used.store(false, Release);
+    }
+}
+
+#[pinned_drop]
+impl<T: Expire> PinnedDrop for UserTimer<T> {
+    fn drop(self: Pin<&mut Self>) {
+        self.stop();
     }
 }
