@@ -67,7 +67,9 @@ const FLOOR: u64 = 100_000;
 /// The longest that it lets a taken event wait for the next, in ns, if the interval is shorter.
 const LAZIEST: u64 = 1_000_000_000;
 /// Doublings after which the lag is beyond any use.
-const MAX_LAG: u32 = 20;
+const MAX_LAG: u8 = 20;
+/// The lag of a timer that has not expired yet: it runs for the first expiration.
+const FIRST: u8 = u8::MAX;
 
 const CLOCK_MASK: u32 = bindings::KEVENT_TIMER_CLOCK_MASK;
 
@@ -97,9 +99,8 @@ impl Source for Timer {
         let Target { queue, handle } = target;
         let clockwork = Clockwork {
             handle,
-            next: NEVER,
             interval: 0,
-            lag: 0,
+            lag: FIRST,
         };
         let tie = Arc::pin_init(
             try_pin_init!(TimerTie { timer <- UserTimer::new(queue, clockwork) }? Error),
@@ -133,16 +134,15 @@ fn fired(count: u64) -> Fired {
     }
 }
 
-/// No time of a clock.
-const NEVER: i64 = i64::MAX;
-
 /// What a timer counts. Times are in ns of its clock.
+///
+/// Packed, so that a timer with all that belongs to it fits into 64 bytes. When the next expiration is
+/// follows from when the timer is to run.
+#[repr(packed)]
 pub(crate) struct Clockwork {
-    /// The next expiration that is to be counted.
-    next: i64,
     interval: u64,
     handle: Handle,
-    lag: u32,
+    lag: u8,
 }
 
 /// The timers of a queue.
@@ -153,60 +153,48 @@ impl_has_user_timers! {
 }
 
 impl Clockwork {
-    /// The expirations until `now` that were not counted before.
-    fn advance(&mut self, now: i64) -> u64 {
-        let next = self.next;
-        if now < next {
+    /// Expirations that are passed over until it runs.
+    fn skipped(&self) -> u64 {
+        if self.lag == FIRST {
             return 0;
-        }
-        // No interval: this was the last one.
-        let Some(more) = now.abs_diff(next).checked_div(self.interval) else {
-            self.next = NEVER;
-            return 1;
-        };
-        let count = more.saturating_add(1);
-        self.next = next.saturating_add_unsigned(count.saturating_mul(self.interval));
-        count
-    }
-
-    /// When it is to run after it has counted all until now.
-    fn expires(&self) -> Option<i64> {
-        if self.next == NEVER {
-            return None;
         }
         let lazy = self
             .interval
             .max(FLOOR)
-            .checked_mul(1u64.wrapping_shl(self.lag))
+            .checked_mul(1u64.wrapping_shl(self.lag.into()))
             .map_or(LAZIEST, |lazy| lazy.min(LAZIEST));
-        // Both divide by nothing only if there is no interval, when `next` is all there is.
+        // Both divide by nothing only if there is no interval, and nothing to pass over.
         let floor = FLOOR
             .saturating_add(self.interval.saturating_sub(1))
             .checked_div(self.interval);
         let lazy = lazy.checked_div(self.interval);
-        let skipped = floor.max(lazy).unwrap_or(1).saturating_sub(1);
-        Some(
-            self.next
-                .saturating_add_unsigned(skipped.saturating_mul(self.interval)),
-        )
+        floor.max(lazy).unwrap_or(1).saturating_sub(1)
     }
 
-    /// Counts and reports. Returns whom to wake, if that made an event; nothing if the timer is
-    /// not to go on.
-    #[inline]
-    fn report(&mut self, queue: &Queue, inner: &mut Inner, now: i64) -> Option<Wake> {
-        let count = self.advance(now);
-        if count == 0 {
-            return Some(Wake::None);
+    /// When it runs, if `next` is the next expiration.
+    fn expires(&self, next: i64) -> i64 {
+        next.saturating_add_unsigned(self.skipped().saturating_mul(self.interval))
+    }
+
+    /// The next expiration, if it is to run at `expires`.
+    fn next(&self, expires: i64) -> i64 {
+        if self.interval == 0 {
+            return expires;
         }
-        let fired = fired(count);
-        let wake = inner.events.report(self.handle, &fired, 0)?;
-        trace::fire(queue, fired.mask, wake != Wake::None);
-        self.lag = match wake {
-            Wake::None => self.lag.saturating_add(1).min(MAX_LAG),
-            _ => 0,
+        expires.saturating_sub_unsigned(self.skipped().saturating_mul(self.interval))
+    }
+
+    /// The expirations from `next` until `now`, and the one after them, if there is one.
+    fn count(&self, now: i64, next: i64) -> (u64, Option<i64>) {
+        if now < next {
+            return (0, Some(next));
+        }
+        let Some(more) = now.abs_diff(next).checked_div(self.interval) else {
+            return (1, None);
         };
-        Some(wake)
+        let count = more.saturating_add(1);
+        let next = next.saturating_add_unsigned(count.saturating_mul(self.interval));
+        (count, Some(next))
     }
 }
 
@@ -217,14 +205,31 @@ impl Expire for Clockwork {
         let mut inner = queue.lock();
         let mut wake = Wake::None;
         let mut events = 0u32;
-        while due.take(|clockwork, now| {
-            let woken = clockwork.report(queue, &mut inner, now)?;
-            wake = wake.or(woken);
-            events = events.wrapping_add(u32::from(woken != Wake::None));
-            clockwork.expires()
+        while due.take(|clockwork, now, expires| {
+            let (count, next) = clockwork.count(now, clockwork.next(expires));
+            if count != 0 {
+                let woken = report(queue, &mut inner, clockwork.handle, count)?;
+                clockwork.lag = match (woken, clockwork.lag) {
+                    (Wake::None, FIRST) => 1,
+                    (Wake::None, lag) => lag.saturating_add(1).min(MAX_LAG),
+                    _ => 0,
+                };
+                wake = wake.or(woken);
+                events = events.wrapping_add(u32::from(woken != Wake::None));
+            }
+            Some(clockwork.expires(next?))
         }) {}
         queue.wake(inner, wake, events);
     }
+}
+
+/// Returns whom to wake; nothing if the timer is not to go on.
+#[inline]
+fn report(queue: &Queue, inner: &mut Inner, handle: Handle, count: u64) -> Option<Wake> {
+    let fired = fired(count);
+    let wake = inner.events.report(handle, &fired, 0)?;
+    trace::fire(queue, fired.mask, wake != Wake::None);
+    Some(wake)
 }
 
 #[pin_data]
@@ -232,6 +237,9 @@ struct TimerTie {
     #[pin]
     timer: UserTimer<Clockwork>,
 }
+
+// With the reference count of its `Arc`, 64 bytes.
+static_assert!(size_of::<TimerTie>() <= 56);
 
 impl Tie for TimerTie {
     fn prepare(self: Arc<Self>, _request: &Event) -> Result {
@@ -247,13 +255,12 @@ impl Tie for TimerTie {
         let absolute = request.flags & bindings::KEVENT_TIMER_ABSTIME != 0;
         self.timer.start(clock, |clockwork, now| {
             clockwork.interval = interval.unsigned_abs();
-            clockwork.lag = 0;
-            clockwork.next = if absolute {
+            clockwork.lag = FIRST;
+            if absolute {
                 clock.host_time(first)
             } else {
                 now.saturating_add(first)
-            };
-            clockwork.next
+            }
         });
         None
     }
@@ -265,16 +272,18 @@ impl Tie for TimerTie {
     fn look(&self, finished: bool) -> Option<Fired> {
         let queue = self.timer.owner();
         self.timer.adjust(|clockwork, now, expires| {
-            let mut inner = queue.lock();
-            let lag = clockwork.lag;
-            let wake = clockwork.report(queue, &mut inner, now)?;
-            queue.wake(inner, wake, 1);
-            clockwork.lag = lag;
-            if clockwork.next != NEVER && (!finished || lag == 0) {
+            let (count, next) = clockwork.count(now, clockwork.next(expires));
+            if count != 0 {
+                let mut inner = queue.lock();
+                let wake = report(queue, &mut inner, clockwork.handle, count)?;
+                queue.wake(inner, wake, 1);
+            } else if !finished || matches!(clockwork.lag, 0 | FIRST) {
                 return Some(expires);
             }
-            clockwork.lag = 0;
-            clockwork.expires()
+            if finished || clockwork.lag == FIRST {
+                clockwork.lag = 0;
+            }
+            Some(clockwork.expires(next?))
         });
         None
     }

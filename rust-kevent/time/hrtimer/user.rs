@@ -338,15 +338,16 @@ pub struct Due<'a, T: Expire> {
 }
 
 impl<T: Expire> Due<'_, T> {
-    /// Takes a timer, if there is one. `expire` gets its state, and the time by its clock, and returns
-    /// when it expires next, if it does.
+    /// Takes a timer, if there is one. `expire` gets its state, the time by its clock, and when it was
+    /// to expire, and returns when it expires next, if it does.
     #[inline]
-    pub fn take(&mut self, expire: impl FnOnce(&mut T, i64) -> Option<i64>) -> bool {
+    pub fn take(&mut self, expire: impl FnOnce(&mut T, i64, i64) -> Option<i64>) -> bool {
         let Some(node) = self.next.filter(|_| self.left != 0) else {
             return false;
         };
         // SAFETY: It is in the tree.
-        if unsafe { self.tree.expires(node) } > self.now {
+        let expires = unsafe { self.tree.expires(node) };
+        if expires > self.now {
             return false;
         }
         // SAFETY: By the invariant of `UserTimers`, whose lock is held.
@@ -354,7 +355,7 @@ impl<T: Expire> Due<'_, T> {
         // SAFETY: It is in the tree.
         unsafe { self.tree.unlink(node) };
         place.queued = None;
-        if let Some(expires) = expire(&mut place.state, self.now) {
+        if let Some(expires) = expire(&mut place.state, self.now, expires) {
             // SAFETY: It is in no tree, and its `drop()` takes it out.
             unsafe { self.tree.link(node, expires) };
             place.queued = Some(self.clock);
