@@ -18,6 +18,7 @@ use super::{
         RET_RECHECK, //
     },
     queue::{
+        Events,
         Inner,
         Queue,
         Woken,
@@ -64,10 +65,8 @@ enum Round {
     Full,
     /// The next place is not present.
     Fault,
-    /// This event is taken, and delivered if its source agrees.
-    Check(Asked<Arc<dyn Tie>>, Event),
-    /// The datum of the next event, with these bits, is old.
-    Measure(Next, Asked<Arc<dyn Tie>>, u32),
+    /// The next event is one of which its source is asked.
+    Special(Next),
 }
 
 /// A call, and how far it came.
@@ -80,6 +79,7 @@ struct Call<'a> {
     /// How many registrations it may still look at again: as many as there were when it began. So a
     /// level that it delivers itself is not delivered twice.
     looks: Option<u32>,
+    looked: bool,
     /// A new datum, for the event that stands there.
     measured: Option<(Next, u64)>,
 }
@@ -87,80 +87,108 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     /// Locks the state, when what is to be looked at again was: some of it in any case, all of it
     /// before less than `need` events are found.
+    #[inline(always)]
     fn lock(&mut self, need: u32) -> SpinLockIrqGuard<'a, Inner> {
-        let mut inner = self.queue.lock();
-        let first = self.looks.is_none();
-        let left = self.looks.get_or_insert_with(|| inner.events.to_look_at());
-        if *left == 0 {
+        let inner = self.queue.lock();
+        let left = *self.looks.get_or_insert(inner.events.to_look_at());
+        if left == 0 {
             return inner;
         }
+        self.look(inner, need)
+    }
+
+    #[inline(never)]
+    fn look(
+        &mut self,
+        mut inner: SpinLockIrqGuard<'a, Inner>,
+        need: u32,
+    ) -> SpinLockIrqGuard<'a, Inner> {
+        let first = !core::mem::replace(&mut self.looked, true);
+        let left = self.looks.unwrap_or(0);
         let enough = inner.events.available(u64::from(need)) >= u64::from(need);
         if enough && !first {
             return inner;
         }
-        let mut looks = if enough { (*left).min(FEW) } else { *left };
-        *left = left.saturating_sub(looks);
+        let mut looks = if enough { left.min(FEW) } else { left };
+        self.looks = Some(left.saturating_sub(looks));
         drop(inner);
         self.queue.look_again(&mut looks);
         self.queue.lock()
     }
 
-    fn copy_round(&mut self) -> Round {
-        let need = u32::from(self.copied < self.min.max(1));
-        let mut inner = self.lock(need);
-        for _ in 0..ROUND {
-            if self.copied == self.max {
-                break;
-            }
+    fn copy_round(&mut self, events: &mut Events) -> Round {
+        let mut left = ROUND;
+        if events.ring().is_none() {
+            let room = self.max.wrapping_sub(self.copied).min(left);
+            let buffer = &mut self.buffer;
+            let delivered = events.deliver_pending(room, |event, word| {
+                let copied = buffer.offer(event, word).is_ok();
+                if copied {
+                    buffer.advance();
+                }
+                copied
+            });
+            self.copied = self.copied.saturating_add(delivered);
+            left = left.saturating_sub(delivered);
+        }
+        while left != 0 && self.copied != self.max {
             let buffer = &self.buffer;
-            match inner.events.deliver(|event, word| buffer.offer(event, word)) {
+            match events.deliver(|event, word| buffer.offer(event, word)) {
                 Ok(Delivered::Yes) => self.keep(),
                 Ok(Delivered::No) => {}
                 Ok(Delivered::Nothing) => break,
-                Ok(Delivered::Special(next)) => {
-                    if let Some(round) = self.ask(&mut inner, next) {
-                        return round;
-                    }
-                }
+                Ok(Delivered::Special(next)) => return Round::Special(next),
                 Err(_) => return Round::Fault,
             }
+            left = left.saturating_sub(1);
         }
-        if inner.events.ring().is_some() {
+        if events.ring().is_some() {
             // What was taken from it left room for what is pending.
-            inner.events.flush(ROUND);
+            events.flush(ROUND);
         }
-        if self.copied == self.max || !inner.events.has_events() {
+        if self.copied == self.max || !events.has_events() {
             Round::Over
         } else {
             Round::Full
         }
     }
 
-    /// The next event is one of which the source is asked.
+    /// Delivers the next event, of which its source is asked.
     #[inline(never)]
-    fn ask(&mut self, inner: &mut SpinLockIrqGuard<'_, Inner>, next: Next) -> Option<Round> {
+    fn ask(&mut self, mut inner: SpinLockIrqGuard<'_, Inner>, next: Next) -> Result {
         let owner = inner.events.owner(next);
         let asked = owner.and_then(|handle| inner.events.ask(handle));
-        let (_, registration) = inner.events.peek()?;
+        let Some((_, registration)) = inner.events.peek() else {
+            return Ok(());
+        };
         let (check, mut event) = (registration.is_to_check(), registration.newest());
         match (asked, self.measured.take_if(|(place, _)| *place == next)) {
+            // What fires from here on is an event of its own.
             (Some(asked), _) if check => {
-                return inner
-                    .events
-                    .take(next)
-                    .then_some(Round::Check(asked, event));
+                let taken = inner.events.take(next);
+                drop(inner);
+                return match taken {
+                    true => self.check(&asked, event),
+                    false => Ok(()),
+                };
             }
             (_, Some((_, data))) => event.data = data,
-            (Some(asked), None) => return Some(Round::Measure(next, asked, event.word as u32)),
+            (Some(asked), None) => {
+                drop(inner);
+                let data = asked.tie.measure(event.word as u32).unwrap_or(0);
+                self.measured = Some((next, data));
+                return Ok(());
+            }
             (None, None) => {}
         }
         if self.buffer.offer(&event, event.word).is_err() {
-            return Some(Round::Fault);
+            drop(inner);
+            return self.buffer.fault_in();
         }
         if inner.events.take(next) {
             self.keep();
         }
-        None
+        Ok(())
     }
 
     /// What was offered was taken.
@@ -177,15 +205,16 @@ impl<'a> Call<'a> {
             if unsafe { bindings::kevent_is_dying() } {
                 return Err(EINTR);
             }
-            match self.copy_round() {
+            let need = u32::from(self.copied < self.min.max(1));
+            let mut inner = self.lock(need);
+            match self.copy_round(&mut inner.events) {
                 Round::Over => return Ok(()),
                 Round::Full => {}
-                Round::Fault => self.buffer.fault_in()?,
-                Round::Check(asked, event) => self.check(&asked, event)?,
-                Round::Measure(next, asked, mask) => {
-                    let data = asked.tie.measure(mask).unwrap_or(0);
-                    self.measured = Some((next, data));
+                Round::Fault => {
+                    drop(inner);
+                    self.buffer.fault_in()?;
                 }
+                Round::Special(next) => self.ask(inner, next)?,
             }
         }
     }
@@ -250,6 +279,7 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Re
         buffer,
         copied: 0,
         looks: None,
+        looked: false,
         measured: None,
     };
     let mut woken = Woken::Done;

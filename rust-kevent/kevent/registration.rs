@@ -458,19 +458,27 @@ impl List {
     }
 
     /// Takes the oldest off.
-    #[inline]
     pub fn pop<T>(&mut self, table: &mut Table<T>) -> Option<Handle> {
         let handle = self.first()?;
-        let registration = table.get_mut(handle)?;
-        let next = core::mem::replace(&mut registration.next, NONE);
-        self.first = next;
-        if next == NONE {
-            self.last = NONE;
-        } else if let Some(after) = table.get_mut(Handle(next)) {
-            after.prev = NONE;
-        }
-        self.len = self.len.wrapping_sub(1);
+        self.unlink(table, handle);
         Some(handle)
+    }
+
+    /// A walk from the oldest.
+    #[inline]
+    pub fn run(&self) -> Run {
+        Run(self.first)
+    }
+
+    /// Takes off the `len` registrations that a walk has passed.
+    #[inline]
+    pub fn cut<T>(&mut self, table: &mut Table<T>, run: Run, len: u32) {
+        self.first = run.0;
+        self.len = self.len.wrapping_sub(len);
+        match table.get_mut(Handle(run.0)) {
+            Some(first) if run.0 != NONE => first.prev = NONE,
+            _ => self.last = NONE,
+        }
     }
 
     /// Takes off a registration that is on this list.
@@ -490,6 +498,26 @@ impl List {
             after.prev = prev;
         }
         self.len = self.len.wrapping_sub(1);
+    }
+}
+
+/// A walk along a list.
+pub struct Run(u32);
+
+impl Run {
+    /// The registration at which it stands.
+    #[inline]
+    pub fn next<'a, T>(&self, table: &'a mut Table<T>) -> Option<&'a mut Registration<T>> {
+        match self.0 {
+            NONE => None,
+            handle => table.get_mut(Handle(handle)),
+        }
+    }
+
+    /// Goes on from `registration`, at which it stands.
+    #[inline]
+    pub fn step<T>(&mut self, registration: &Registration<T>) {
+        self.0 = registration.next;
     }
 }
 

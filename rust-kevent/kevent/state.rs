@@ -589,41 +589,49 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// Hands the oldest event to `copy`, with its mask and return flags, and takes it if that succeeds.
-    #[inline(always)]
     pub fn deliver<E>(
         &mut self,
         copy: impl FnOnce(&Event, u64) -> Result<(), E>,
     ) -> Result<Delivered, E> {
-        if self.ring.is_some() {
-            let Some((next, registration)) = self.peek() else {
-                return Ok(Delivered::Nothing);
-            };
-            if registration.is_special() {
-                return Ok(Delivered::Special(next));
-            }
-            copy(&registration.event, registration.outcome())?;
-            return Ok(match self.take(next) {
-                true => Delivered::Yes,
-                false => Delivered::No,
-            });
-        }
-        let Some(handle) = self.pending.first() else {
-            return Ok(Delivered::Nothing);
-        };
-        let Some(registration) = self.table.get_mut(handle) else {
+        let Some((next, registration)) = self.peek() else {
             return Ok(Delivered::Nothing);
         };
         if registration.is_special() {
-            return Ok(Delivered::Special(Next::Pending(handle)));
+            return Ok(Delivered::Special(next));
         }
         copy(&registration.event, registration.outcome())?;
-        registration.phase = Phase::Armed;
-        let sequel = registration.sequel;
-        self.pending.pop(&mut self.table);
-        if sequel != Sequel::Nothing {
-            self.published(handle, sequel);
+        Ok(match self.take(next) {
+            true => Delivered::Yes,
+            false => Delivered::No,
+        })
+    }
+
+    /// The same for as many of the pending events as are delivered without more ado, up to `max`. Of
+    /// a queue without a ring.
+    #[inline(always)]
+    pub fn deliver_pending(
+        &mut self,
+        max: u32,
+        mut copy: impl FnMut(&Event, u64) -> bool,
+    ) -> u32 {
+        let mut delivered = 0u32;
+        let mut run = self.pending.run();
+        while delivered != max {
+            let Some(registration) = run.next(&mut self.table) else {
+                break;
+            };
+            if registration.sequel != Sequel::Nothing
+                || registration.is_special()
+                || !copy(&registration.event, registration.outcome())
+            {
+                break;
+            }
+            registration.phase = Phase::Armed;
+            delivered = delivered.wrapping_add(1);
+            run.step(registration);
         }
-        Ok(Delivered::Yes)
+        self.pending.cut(&mut self.table, run, delivered);
+        delivered
     }
 
     /// Whose event [`State::peek()`] returned under the same lock.

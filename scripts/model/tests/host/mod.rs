@@ -162,6 +162,16 @@ impl Host {
             got = Some(Event { word, ..*event });
             Ok::<(), ()>(())
         };
+        if self.state.ring().is_none() {
+            let mut got = None;
+            self.state.deliver_pending(1, |event, word| {
+                got = Some(Event { word, ..*event });
+                true
+            });
+            if got.is_some() {
+                return got;
+            }
+        }
         match self.state.deliver(copy) {
             Ok(Delivered::Yes) => got,
             Ok(Delivered::Special(next)) => {
