@@ -70,6 +70,15 @@ impl Source for Socket {
     }
 }
 
+/// Bits of a key that say only that something came, or that there is room.
+const FLOW: u32 = bindings::POLLIN
+    | bindings::POLLRDNORM
+    | bindings::POLLRDBAND
+    | bindings::POLLPRI
+    | bindings::POLLOUT
+    | bindings::POLLWRNORM
+    | bindings::POLLWRBAND;
+
 /// A socket that is open.
 #[derive(Clone, Copy)]
 struct Open(NonNull<bindings::socket>);
@@ -119,7 +128,18 @@ impl Kind for Open {
 
     const COMPUTES: bool = false;
 
+    #[inline]
     fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
+        // A key of flow alone concerns nobody who does not wait for that direction. A send that is
+        // acknowledged wakes all the same.
+        let concerned = match key & !FLOW {
+            0 if key & bindings::POLLIN == 0 => bindings::KEVENT_SOCKET_SEND,
+            0 if key & bindings::POLLOUT == 0 => !bindings::KEVENT_SOCKET_SEND,
+            _ => u32::MAX,
+        };
+        if key != 0 && wanted & !Self::ALWAYS & concerned == 0 {
+            return None;
+        }
         let mut state = bindings::kevent_socket::default();
         // SAFETY: By the contract of `new()`, the socket is open.
         let sure = unsafe { bindings::kevent_socket_woken(self.0.as_ptr(), key, &raw mut state) };
