@@ -27,6 +27,8 @@
 //!
 //! The `hrtimer` may be queued by another processor while its callback waits for the lock. Then the
 //! callback leaves it so: it is as soon as any timer.
+//!
+//! The callback is a hard interrupt, or, with `PREEMPT_RT`, a thread: the lock sleeps there.
 
 use super::HrTimerRestart;
 use crate::{
@@ -171,6 +173,16 @@ struct Line {
     armed: i64,
 }
 
+impl Line {
+    /// Whether the `hrtimer` would run after the soonest timer.
+    #[inline]
+    fn is_late(&self) -> bool {
+        self.tree
+            .soonest()
+            .is_some_and(|soonest| soonest < self.armed)
+    }
+}
+
 type Lines = [Line; UserClock::ALL.len()];
 
 #[inline]
@@ -265,9 +277,22 @@ impl<T: Expire> UserTimers<T> {
     /// # Safety
     ///
     /// As that of [`Self::expire()`].
-    #[inline]
+    #[inline(always)]
     unsafe fn arm(&self, line: &mut Line, clock: UserClock) {
-        while let Some(soonest) = line.tree.soonest().filter(|time| *time < line.armed) {
+        if line.is_late() {
+            // SAFETY: By the safety requirement.
+            unsafe { self.move_hrtimer(line, clock) };
+        }
+    }
+
+    /// Moves the `hrtimer` to the soonest timer, or lets that expire.
+    ///
+    /// # Safety
+    ///
+    /// As that of [`Self::expire()`].
+    #[cold]
+    unsafe fn move_hrtimer(&self, line: &mut Line, clock: UserClock) {
+        while let Some(soonest) = line.tree.soonest().filter(|_| line.is_late()) {
             // SAFETY: The timer is set up.
             let queued = unsafe {
                 bindings::hrtimer_start_range_ns_user(self.hrtimer(clock), soonest, 0, ABS)
