@@ -345,25 +345,40 @@ impl<M: Memory, T> State<M, T> {
         if mask == 0 {
             return None;
         }
-        if registration.phase == Phase::Armed && registration.plain {
+        if registration.phase == Phase::Armed {
             let fired = Fired { mask, ..*fired };
-            let done = match &mut self.ring {
+            let published = match &mut self.ring {
                 Some(ring) if self.pending.is_empty() => {
                     ring.publish(registration, handle, &fired)
                 }
                 Some(_) => false,
-                None => {
+                None if registration.plain => {
                     registration.keep(&fired);
                     registration.phase = Phase::Waiting;
                     self.pending.push(&mut self.table, handle);
-                    true
+                    return Some(Wake::One);
                 }
+                None => false,
             };
-            if done {
-                return Some(Wake::One);
+            if published {
+                return Some(match registration.plain {
+                    true => Wake::One,
+                    false => self.publish_otherwise(handle),
+                });
             }
         }
         self.fire_slowly(handle, Fired { mask, ..*fired })
+    }
+
+    /// An event was published of a registration that is not plain.
+    #[inline(never)]
+    fn publish_otherwise(&mut self, handle: Handle) -> Wake {
+        let Some(registration) = self.table.get(handle) else {
+            return Wake::One;
+        };
+        let (wake, sequel) = (Self::wake(registration), registration.sequel);
+        self.published(handle, sequel);
+        wake
     }
 
     /// A source has something to report.
