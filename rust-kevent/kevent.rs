@@ -54,7 +54,7 @@
 //!     > a source's own lock           (wait queue lock of a file, timers of a queue)
 //!         > Group::turns              (spinlock, interrupts off; only EXCLUSIVE)
 //!             > Queue::inner          (spinlock, interrupts off; all that wake-ups change)
-//!                 > Queue::sleepers   (wait queue lock)
+//!                 > Queue::sleepers, batchers (wait queue locks)
 //!             > Queue::pollers        (wait queue lock; after inner is dropped; watchers' locks are
 //!                                      below it)
 //! ```
@@ -101,7 +101,7 @@
 //! * *Close of a file and of the queue, or REMOVE*: both under `control`; who comes second finds a
 //!   tie that has ended. See `source::file`.
 //! * *Woken and killed*: who leaves with a signal pending, or without having seen an event, passes its
-//!   wake-up on.
+//!   wake-up on; see `queue`.
 
 pub mod array;
 mod commit;

@@ -454,6 +454,122 @@ TEST_F(wait, batch_wakes_as_many)
 		ASSERT_TRUE(sleeper_join(&self->s[i]));
 }
 
+/* A consumer that takes one event, and then does not come back for another. */
+struct taker {
+	struct kevent_consumer c;
+	pthread_t thread;
+	pid_t tid;
+	bool holds;
+};
+
+static void *take_one(void *arg)
+{
+	struct taker *t = arg;
+
+	__atomic_store_n(&t->tid, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+	while (!kevent_ring_take(&t->c))
+		kevent_ring_wait(&t->c, NULL);
+	__atomic_store_n(&t->holds, true, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+static bool taker_start(struct taker *t, const struct kevent_consumer *of, uint32_t owner)
+{
+	memset(t, 0, sizeof(*t));
+	if (kevent_ring_join(&t->c, of, owner) || pthread_create(&t->thread, NULL, take_one, t))
+		return false;
+	while (!__atomic_load_n(&t->tid, __ATOMIC_ACQUIRE))
+		nap();
+	return task_fell_asleep(t->tid, __NR_kevent_wait);
+}
+
+static bool taker_join(struct taker *t)
+{
+	uint64_t until = now_ns() + GENEROUS_NS;
+
+	while (!__atomic_load_n(&t->holds, __ATOMIC_ACQUIRE)) {
+		if (now_ns() > until)
+			return false;
+		nap();
+	}
+	return pthread_join(t->thread, NULL) == 0;
+}
+
+/* N events that fire before anybody runs, one by one or at once, come into N pairs of hands. */
+TEST_F(wait, each_event_finds_a_sleeper)
+{
+	struct ukevent batch[4];
+	struct taker t[4];
+	int i, at_once;
+
+	for (i = 0; i < 4; i++)
+		batch[i] = user_request((uint64_t)i, 1, 0);
+	for (at_once = 0; at_once < 2; at_once++) {
+		if (!be_alone_on_cpu())
+			SKIP(return, "no permission for real-time scheduling");
+		for (i = 0; i < 4; i++) {
+			ASSERT_TRUE(taker_start(&t[i], &self->c, (uint32_t)i + 2));
+		}
+		if (at_once) {
+			ASSERT_EQ(4, kevent_ctl(self->c.fd, KEVENT_CTL_READY, 4, batch));
+		} else {
+			ASSERT_EQ(4, ready_users(self->c.fd, 0, 4));
+		}
+		ASSERT_TRUE(share_cpu());
+		for (i = 0; i < 4; i++) {
+			ASSERT_TRUE(taker_join(&t[i])) TH_LOG("%d: %d sleeps on", at_once, i);
+			EXPECT_EQ(1U, kevent_ring_recover(&self->c, (uint32_t)i + 2));
+		}
+	}
+}
+
+/* Who is killed before it runs hands on what fired since it was woken, to as many as are needed. */
+TEST_F(wait, killed_sleeper_hands_all_on)
+{
+	int i, status;
+	pid_t child;
+
+	if (!be_alone_on_cpu())
+		SKIP(return, "no permission for real-time scheduling");
+	child = fork_waiter(&self->c);
+	ASSERT_TRUE(child > 0 && task_fell_asleep(child, __NR_kevent_wait));
+	for (i = 0; i < 3; i++) {
+		wait_sleeper(&self->s[i], &self->c, NULL);
+		ASSERT_TRUE(sleeper_start(&self->s[i]));
+	}
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(1, ready(self->c.fd, (uint64_t)i, 1));
+	}
+	kill(child, SIGKILL);
+	ASSERT_TRUE(share_cpu());
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	for (i = 0; i < 3; i++) {
+		EXPECT_TRUE(sleeper_join(&self->s[i]));
+	}
+}
+
+/* An event that is taken before the woken thread runs wakes nobody else. */
+TEST_F(wait, taken_event_wakes_nobody)
+{
+	int i;
+
+	if (!be_alone_on_cpu())
+		SKIP(return, "no permission for real-time scheduling");
+	for (i = 0; i < 2; i++) {
+		wait_sleeper(&self->s[i], &self->c, NULL);
+		ASSERT_TRUE(sleeper_start(&self->s[i]));
+	}
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(1, ready(self->c.fd, (uint64_t)i, 1));
+		ASSERT_EQ(i, take_id(&self->c));
+	}
+	ASSERT_TRUE(share_cpu());
+	EXPECT_TRUE(sleeper_join(&self->s[0]));
+	EXPECT_TRUE(sleeper_still_sleeps(&self->s[1]));
+	ASSERT_EQ(0, kick(self->c.fd));
+	ASSERT_TRUE(sleeper_join(&self->s[1]));
+}
+
 /*
  * Room, and what waits for it.
  */

@@ -21,6 +21,7 @@ use super::{
         Events,
         Inner,
         Queue,
+        Wait,
         Woken,
         FEW, //
     },
@@ -38,8 +39,7 @@ use crate::{
     prelude::*,
     sync::{
         lock::spinlock::SpinLockIrqGuard,
-        Arc,
-        CondVarTurn, //
+        Arc, //
     }, //
 };
 
@@ -254,14 +254,14 @@ impl<'a> Call<'a> {
     }
 
     fn wait(&mut self, events: u32, deadline: Deadline) -> Woken {
-        let turn = if events > 1 {
-            CondVarTurn::Shared
-        } else {
-            CondVarTurn::Exclusive
+        let wait = Wait {
+            wants: events,
+            takes: self.max.saturating_sub(self.copied),
+            deadline,
         };
         let mut inner = self.lock(events);
-        self.queue.sleep(&mut inner, turn, deadline, |state| {
-            state.available(u64::from(events)) >= u64::from(events)
+        self.queue.sleep(&mut inner, &wait, |state| {
+            events.saturating_sub(state.available(u64::from(events)) as u32)
         })
     }
 }
@@ -293,10 +293,13 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Re
             let missing = min.saturating_sub(call.copied);
             woken = call.wait(missing, request.deadline);
         }
-        match call.copy() {
-            Err(error) if call.copied == 0 => return Err(error),
-            Err(_) => break,
-            Ok(()) => {}
+        if let Err(error) = call.copy() {
+            // It may have been woken for what it leaves.
+            queue.pass_on();
+            if call.copied == 0 {
+                return Err(error);
+            }
+            break;
         }
         if call.copied >= min || woken != Woken::Done {
             break;

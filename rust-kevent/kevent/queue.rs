@@ -1,6 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A queue: its state, and who sleeps on it.
+//!
+//! # Sleepers
+//!
+//! A thread that one event satisfies sleeps on `sleepers`, and is woken alone. One that wants several
+//! sleeps on `batchers`, and keeps nobody from his turn: it is woken when as many events have fired as
+//! it lacks, or when the ring has no room for more.
+//!
+//! A consumer of the ring takes events without the kernel, and often those for which another one is
+//! being woken. So only one sleeper is woken at a time:
+//!
+//! ```text
+//!   event        waking: owed += 1            else: waking, wake a sleeper
+//!   the sleeper  runs: no longer waking
+//!                owed, and more events than it takes: owed -= 1, waking, wake the next
+//!                owed, and no more events:    owed = 0
+//! ```
+//!
+//! N events for N sleepers so wake all of them, one by the other, and an event that was taken
+//! meanwhile wakes nobody. All of it is under `inner`. The races:
+//!
+//! * *Nobody to wake*: while somebody is `waking`, a thread that slept is on its way to `inner`: the
+//!   one woken, or, if all had just stopped to sleep, any of those. The first that comes takes the
+//!   mark away, so an event after that wakes one more, perhaps needlessly.
+//! * *Woken and gone*: who leaves by signal, timeout or READY, or may die before it takes an event,
+//!   takes none: it wakes the next if there is any event.
+//! * *Woken for what another took*: it sleeps again, and what is owed goes to the next if there are
+//!   events that it does not want. As each of these costs one that is owed, two threads that lie about
+//!   what they know do not wake each other for ever.
+//! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired then.
 
 use super::{
     array::{
@@ -63,7 +92,6 @@ use crate::{
         poll::PollCondVarBox,
         Arc,
         CondVar,
-        CondVarTurn,
         CondVarWait,
         Mutex,
         SpinLockIrq, //
@@ -126,8 +154,28 @@ pub(crate) struct Inner {
     pub(crate) events: Events,
     /// Threads in [`Queue::sleep()`].
     sleepers: u32,
-    /// How many of them READY lets go.
+    /// How many of them want more than one event.
+    batchers: u32,
+    /// After how many events the first of these may have enough.
+    due: u32,
+    /// One of the others is woken, and has not run since.
+    waking: bool,
+    /// Events since then.
+    owed: u32,
+    /// How many sleepers READY lets go.
     kicks: u32,
+}
+
+impl Inner {
+    /// Whether somebody sleeps whom one event satisfies.
+    fn has_singles(&self) -> bool {
+        self.sleepers > self.batchers
+    }
+
+    /// Whether there is a ring, and no room in it.
+    fn is_full(&self) -> bool {
+        self.events.ring().is_some() && self.events.pending() != 0
+    }
 }
 
 /// One queue.
@@ -140,6 +188,8 @@ pub(crate) struct Queue {
     inner: SpinLockIrq<Inner>,
     #[pin]
     sleepers: CondVar,
+    #[pin]
+    batchers: CondVar,
     pollers: PollCondVarBox,
     /// The memory of the ring.
     pub(crate) memory: Option<Arc<RingMemory>>,
@@ -153,6 +203,17 @@ pub(crate) struct Queue {
     pub(crate) timers: super::source::Timers,
     #[pin]
     work: Work<Queue>,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy)]
+pub(crate) struct Wait {
+    /// How many events satisfy it, at least 1.
+    pub(crate) wants: u32,
+    /// How many it surely takes.
+    pub(crate) takes: u32,
+    /// When it stops to wait.
+    pub(crate) deadline: Deadline,
 }
 
 /// Why a thread stops to wait.
@@ -194,9 +255,14 @@ impl Queue {
                 inner <- new_spinlock_irq!(Inner {
                     events: State::new(ring),
                     sleepers: 0,
+                    batchers: 0,
+                    due: u32::MAX,
+                    waking: false,
+                    owed: 0,
                     kicks: 0,
                 }, "kevent_inner"),
                 sleepers <- new_condvar!("kevent_sleepers"),
+                batchers <- new_condvar!("kevent_batchers"),
                 pollers,
                 memory,
                 limit,
@@ -252,9 +318,7 @@ impl Queue {
             }
             return Some(false);
         }
-        if inner.sleepers != 0 {
-            queue.wake_sleepers(&inner, wake, 1);
-        }
+        queue.wake_sleepers(&mut inner, wake, 1);
         let poll = queue.pollers.is_active();
         drop(inner);
         if poll {
@@ -334,23 +398,50 @@ impl Queue {
         drop(control);
     }
 
-    #[inline(never)]
-    fn wake_sleepers(&self, inner: &Inner, wake: Wake, events: u32) {
-        match wake {
-            Wake::None => {}
-            Wake::One => {
-                for _ in 0..events.min(inner.sleepers) {
-                    self.sleepers.notify_one();
-                }
-            }
-            Wake::All if inner.sleepers != 0 => self.sleepers.notify_all(),
-            Wake::All => {}
+    #[inline(always)]
+    fn wake_sleepers(&self, inner: &mut Inner, wake: Wake, events: u32) {
+        if wake != Wake::None && inner.sleepers != 0 {
+            self.rouse(inner, wake, events);
         }
     }
 
+    #[inline(never)]
+    fn rouse(&self, inner: &mut Inner, wake: Wake, events: u32) {
+        if inner.batchers != 0 {
+            inner.due = inner.due.saturating_sub(events);
+            if inner.due == 0 || wake == Wake::All || inner.is_full() {
+                inner.due = u32::MAX;
+                self.batchers.notify_all();
+            }
+        }
+        if wake == Wake::All {
+            inner.waking = inner.has_singles();
+            inner.owed = 0;
+            self.sleepers.notify_all();
+        } else if inner.waking {
+            inner.owed = inner.owed.saturating_add(events);
+        } else if inner.has_singles() {
+            inner.owed = events.saturating_sub(1);
+            self.wake_one(inner);
+        }
+    }
+
+    /// Wakes who handles what the caller leaves, if there is anything.
+    pub(crate) fn pass_on(&self) {
+        let mut inner = self.lock();
+        if !inner.waking && inner.has_singles() && inner.events.has_events() {
+            self.wake_one(&mut inner);
+        }
+    }
+
+    fn wake_one(&self, inner: &mut Inner) {
+        inner.waking = true;
+        self.sleepers.notify_one();
+    }
+
     /// Wakes after `events` of them. Pollers have locks of their own, so theirs is the last turn.
-    pub(crate) fn wake(&self, inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
-        self.wake_sleepers(&inner, wake, events);
+    pub(crate) fn wake(&self, mut inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
+        self.wake_sleepers(&mut inner, wake, events);
         let poll = wake != Wake::None && self.pollers.is_active();
         drop(inner);
         if poll {
@@ -369,55 +460,99 @@ impl Queue {
         if inner.kicks < inner.sleepers.max(1) {
             inner.kicks = inner.kicks.saturating_add(1);
         }
-        if inner.sleepers != 0 {
-            self.sleepers.notify_one();
+        self.pass_kick(&mut inner);
+    }
+
+    /// Wakes who may take a kick.
+    fn pass_kick(&self, inner: &mut Inner) {
+        if inner.has_singles() {
+            self.wake_one(inner);
+        } else if inner.batchers != 0 {
+            self.batchers.notify_all();
         }
     }
 
-    /// Waits until `done`. A thread that one event satisfies takes its turn; others are woken by
-    /// each event beside it, so that they keep nobody from his.
-    ///
-    /// Whoever leaves for another reason, or may die before it looks at the events, passes on a
-    /// notification that it may have got.
+    /// Waits until `missing` is 0, which says how many events must fire at least before it can be.
     pub(crate) fn sleep(
         &self,
         inner: &mut SpinLockIrqGuard<'_, Inner>,
-        turn: CondVarTurn,
-        deadline: Deadline,
-        mut done: impl FnMut(&mut Events) -> bool,
+        wait: &Wait,
+        mut missing: impl FnMut(&mut Events) -> u32,
     ) -> Woken {
-        let mut wait = if crate::current!().signal_pending() {
-            CondVarWait::Signal
-        } else {
-            CondVarWait::Woken
-        };
+        let mut slept = None;
         loop {
-            let reason = if done(&mut inner.events) {
+            let lacks = missing(&mut inner.events);
+            let reason = if lacks == 0 {
                 Some(Woken::Done)
             } else if inner.kicks != 0 {
                 inner.kicks = inner.kicks.wrapping_sub(1);
                 Some(Woken::Kicked)
             } else {
-                match wait {
-                    _ if deadline.is_now() => Some(Woken::Timeout),
-                    CondVarWait::Signal => Some(Woken::Signal),
-                    CondVarWait::Timeout => Some(Woken::Timeout),
-                    CondVarWait::Woken => None,
+                match slept {
+                    _ if wait.deadline.is_now() => Some(Woken::Timeout),
+                    Some(CondVarWait::Signal) => Some(Woken::Signal),
+                    Some(CondVarWait::Timeout) => Some(Woken::Timeout),
+                    None if crate::current!().signal_pending() => Some(Woken::Signal),
+                    _ => None,
                 }
             };
+            if slept.is_some() {
+                self.settle(inner, wait, reason);
+            }
             if let Some(reason) = reason {
-                let leaves = reason != Woken::Done || crate::current!().signal_pending();
-                if leaves && inner.sleepers != 0 && (inner.kicks != 0 || inner.events.has_events())
-                {
-                    self.sleepers.notify_one();
-                }
                 return reason;
             }
-            inner.sleepers = inner.sleepers.saturating_add(1);
-            wait = self
-                .sleepers
-                .wait_interruptible_until(inner, turn, deadline.condvar());
-            inner.sleepers = inner.sleepers.saturating_sub(1);
+            slept = Some(self.sleep_once(inner, wait, lacks));
+        }
+    }
+
+    fn sleep_once(
+        &self,
+        inner: &mut SpinLockIrqGuard<'_, Inner>,
+        wait: &Wait,
+        lacks: u32,
+    ) -> CondVarWait {
+        let deadline = wait.deadline.condvar();
+        inner.sleepers = inner.sleepers.saturating_add(1);
+        let ended = if wait.wants > 1 {
+            inner.batchers = inner.batchers.saturating_add(1);
+            inner.due = inner.due.min(lacks);
+            let ended = self.batchers.wait_interruptible_until(inner, deadline);
+            inner.batchers = inner.batchers.saturating_sub(1);
+            ended
+        } else {
+            let ended = self.sleepers.wait_interruptible_until(inner, deadline);
+            inner.waking = false;
+            ended
+        };
+        inner.sleepers = inner.sleepers.saturating_sub(1);
+        ended
+    }
+
+    /// Who slept passes on what it does not use, and what is owed. No reason: it sleeps again.
+    fn settle(&self, inner: &mut Inner, wait: &Wait, reason: Option<Woken>) {
+        if inner.kicks != 0 {
+            self.pass_kick(inner);
+        }
+        if wait.wants > 1 || inner.waking || !inner.has_singles() {
+            return;
+        }
+        let takes = match reason {
+            Some(Woken::Done) if !crate::current!().signal_pending() => u64::from(wait.takes),
+            Some(_) => {
+                inner.owed = inner.owed.saturating_add(1);
+                0
+            }
+            None => 0,
+        };
+        if inner.owed == 0 {
+            return;
+        }
+        if inner.events.available(takes.saturating_add(1)) > takes {
+            inner.owed = inner.owed.saturating_sub(1);
+            self.wake_one(inner);
+        } else {
+            inner.owed = 0;
         }
     }
 

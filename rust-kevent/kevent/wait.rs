@@ -10,14 +10,12 @@ use super::{
     queue::{
         Events,
         Queue,
+        Wait,
         Woken,
         FEW, //
     }, //
 };
-use crate::{
-    prelude::*,
-    sync::CondVarTurn, //
-};
+use crate::prelude::*;
 
 /// Pending events moved in one round of the lock.
 const ROUND: u32 = 64;
@@ -69,19 +67,29 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
     }
 
     let mut woken = Woken::Done;
-    if let Some(batch) = request.batch {
-        let want = u64::from(request.num.max(1)).min(slots);
-        woken = queue.sleep(&mut inner, CondVarTurn::Shared, batch, |state| {
-            past(state, request.old) >= want || state.pending() != 0
+    if let Some(deadline) = request.batch {
+        // At most the number of slots.
+        let wants = u64::from(request.num.max(1)).min(slots) as u32;
+        let wait = Wait {
+            wants,
+            takes: 1,
+            deadline,
+        };
+        woken = queue.sleep(&mut inner, &wait, |state| match state.pending() {
+            0 => wants.saturating_sub(past(state, request.old) as u32),
+            _ => 0,
         });
     }
     if matches!(woken, Woken::Done | Woken::Timeout) {
-        woken = queue.sleep(
-            &mut inner,
-            CondVarTurn::Exclusive,
-            request.deadline,
-            |state| past(state, request.old) != 0 || state.pending() != 0,
-        );
+        let wait = Wait {
+            wants: 1,
+            takes: 1,
+            deadline: request.deadline,
+        };
+        woken = queue.sleep(&mut inner, &wait, |state| {
+            let news = past(state, request.old) != 0 || state.pending() != 0;
+            u32::from(!news)
+        });
     }
     if woken == Woken::Done && left != 0 {
         inner.events.flush(left.min(ROUND));
