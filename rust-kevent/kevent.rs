@@ -27,7 +27,7 @@
 //!
 //! | files                                                      | what is in them                   |
 //! |------------------------------------------------------------|-----------------------------------|
-//! | `word`, `event`, `ring`, `registration`, `state`           | the slot protocol and what a queue does with what fires; nothing of the kernel but atomics, no `unsafe`, compiled on the host as well |
+//! | `word`, `event`, `keys`, `ring`, `registration`, `state`   | the slot protocol and what a queue does with what fires; nothing of the kernel but atomics, no `unsafe`, compiled on the host as well |
 //! | `memory`, `array`, `record`                                | memory that is mapped, allocated, copied |
 //! | `queue`, `limit`, `deadline`, `trace`                      | a queue, who sleeps on it, what it costs |
 //! | `source` and below                                         | one file for each source          |
@@ -36,7 +36,7 @@
 //! # Who owns what
 //!
 //! * The file owns the queue by an [`Arc`](crate::sync::Arc); mappings own the file.
-//! * The queue owns its registrations: a key in the tree, and a place in the state's table, with the
+//! * The queue owns its registrations: a key among the keys, and a place in the state's table, with the
 //!   [`Tie`](source::Tie) to what is watched.
 //! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
 //!   circle is opened by `Queue::release()`, which ends all ties and empties the table. So none of the
@@ -74,7 +74,8 @@
 //! |------------------------------------|------------------------------------------------|
 //! | `Queue::inner`, with all of `State`| itself                                         |
 //! | `Control`                          | `control`                                      |
-//! | `FileTie::parts`                   | `control`; its own lock only lends it out      |
+//! | `FileTie::rare`                    | `control`; its own lock only lends it out      |
+//! | what a file's wait-queue entry has | never changes                                  |
 //! | `Clockwork`                        | the lock of the queue's timers                 |
 //! | words and data of the ring         | atomic; see `ring`                             |
 //! | the rest of an entry               | written by the kernel while the slot is finished |
@@ -87,9 +88,10 @@
 //! * *Take and fire again*: a merge into the word either comes before the take, whose acquire then
 //!   shows what made the source fire, or fails, and the event is appended.
 //! * *Take and REMOVE*: REMOVE retracts by compare-exchange. If it fails, the answer says OUTSTANDING.
-//! * *Fire and REMOVE*: the tie ends before the handle is given up: its entries leave the wait queues
-//!   under the lock that wake-ups hold, and its timer leaves the tree under the lock that expiries hold.
-//!   READY finds handles under `control`.
+//! * *Fire and REMOVE*: what fires after the registration left the table concerns nobody. The tie then
+//!   ends: its entries leave the wait queues under the lock that wake-ups hold, and its timer leaves
+//!   the tree under the lock that expiries hold. Only then does `control` go free, without which no
+//!   registration gets the handle.
 //! * *Look and REMOVE, MODIFY*: who looks has an `Arc` of the tie, and takes no lock. What it found is
 //!   void if the generation of the registration is no longer that which it was asked for. A timer
 //!   reports what it found by itself, under its lock, as it has counted that.
@@ -110,6 +112,7 @@ mod deadline;
 pub mod event;
 mod file;
 mod get;
+pub mod keys;
 mod limit;
 pub mod memory;
 mod queue;

@@ -25,7 +25,7 @@ use std::{
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Sources = BTreeMap<&'static str, PathBuf>;
 
-const KERNEL: &[&str] = &["event", "registration", "ring", "state", "word"];
+const KERNEL: &[&str] = &["event", "keys", "registration", "ring", "state", "word"];
 /// Files that get a child module for tests of what is private in them.
 const OPENED: &[(&str, &str)] = &[("ring", "chains"), ("state", "links")];
 const HOST: &[&str] = &["array", "consumer", "memory"];

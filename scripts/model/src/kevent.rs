@@ -6,6 +6,8 @@ pub mod array;
 pub mod consumer;
 #[path = "../../../rust-kevent/kevent/event.rs"]
 pub mod event;
+#[path = "../../../rust-kevent/kevent/keys.rs"]
+pub mod keys;
 pub mod memory;
 #[path = "../../../rust-kevent/kevent/registration.rs"]
 pub mod registration;

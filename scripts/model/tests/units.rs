@@ -11,6 +11,7 @@ mod unit {
     mod again;
     mod commit;
     mod hostile;
+    mod keys;
     mod layout;
     mod registration;
     mod ring;
