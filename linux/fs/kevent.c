@@ -106,14 +106,38 @@ struct ucounts *kevent_get_ucounts(void)
 	return get_ucounts(current_ucounts());
 }
 
+/*
+ * inc_ucount() looks the user up each time, to hold what it counts in. A queue
+ * holds @ucounts as long as it has registrations.
+ */
 bool kevent_charge(struct ucounts *ucounts)
 {
-	return inc_ucount(ucounts->ns, ucounts->uid, UCOUNT_KEVENT_WATCHES);
+	struct ucounts *iter, *bad;
+
+	for (iter = ucounts; iter; iter = iter->ns->ucounts) {
+		long max = READ_ONCE(iter->ns->ucount_max[UCOUNT_KEVENT_WATCHES]);
+		atomic_long_t *count = &iter->ucount[UCOUNT_KEVENT_WATCHES];
+		long old = atomic_long_read(count);
+
+		do {
+			if (unlikely(old >= max))
+				goto fail;
+		} while (!atomic_long_try_cmpxchg(count, &old, old + 1));
+	}
+	return true;
+fail:
+	bad = iter;
+	for (iter = ucounts; iter != bad; iter = iter->ns->ucounts)
+		atomic_long_dec(&iter->ucount[UCOUNT_KEVENT_WATCHES]);
+	return false;
 }
 
 void kevent_uncharge(struct ucounts *ucounts)
 {
-	dec_ucount(ucounts, UCOUNT_KEVENT_WATCHES);
+	struct ucounts *iter;
+
+	for (iter = ucounts; iter; iter = iter->ns->ucounts)
+		atomic_long_dec(&iter->ucount[UCOUNT_KEVENT_WATCHES]);
 }
 
 static ktime_t kevent_clock_now(clockid_t clock)

@@ -31,15 +31,80 @@ impl LocalFile {
         // SAFETY: The file is valid; the table registers nobody.
         unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut table) }
     }
+
+    /// Hands the file behind a descriptor of the caller to `work`. A table that nobody shares keeps
+    /// it meanwhile, without a reference of its own.
+    ///
+    /// # Safety
+    ///
+    /// `work` must close no descriptor.
+    pub unsafe fn fdget<R>(fd: u32, work: impl FnOnce(&LocalFile) -> R) -> Result<R> {
+        // SAFETY: There are no requirements.
+        let word = unsafe { bindings::fdget(fd) }.word;
+        let held = bindings::FDPUT_FPUT as c_ulong;
+        let flags = held | bindings::FDPUT_POS_UNLOCK as c_ulong;
+        let file = core::ptr::with_exposed_provenance_mut::<bindings::file>(word & !flags);
+        if file.is_null() {
+            return Err(EBADF);
+        }
+        // SAFETY: The call has taken a reference, or nobody else can close the descriptor, and `work`
+        // does not. Calls of `fdget_pos()` are this thread's, or have taken the lock.
+        let result = work(unsafe { LocalFile::from_raw_file(file) });
+        if word & held != 0 {
+            // SAFETY: The reference that the call has taken.
+            unsafe { bindings::fput(file) };
+        }
+        Ok(result)
+    }
+}
+
+/// Entries on the wait queues of one file beside the first.
+pub type Others<T> = KVec<Pin<KBox<WaitEntry<T>>>>;
+
+impl LocalFile {
+    /// Begins to tell `first` of the wake-ups of the file that concern `mask`, and clones of what it
+    /// has, if the file has several wait queues. Returns these, and what is true now.
+    ///
+    /// # Safety
+    ///
+    /// * `first` is on no queue, and nobody else adds or removes it.
+    /// * All entries must be removed before the file is released.
+    pub unsafe fn poll_wait<T: WakeFn + Clone>(
+        &self,
+        mask: u32,
+        exclusive: bool,
+        first: Pin<&WaitEntry<T>>,
+        flags: crate::alloc::Flags,
+    ) -> Result<(Others<T>, u32)> {
+        let mut hook = Hook {
+            table: bindings::poll_table {
+                _qproc: Some(Hook::<T>::queue),
+                _key: mask,
+            },
+            first,
+            others: KVec::new(),
+            exclusive,
+            flags,
+            result: Ok(()),
+        };
+        // SAFETY: The file is valid, and the table outlives the call. The queues of a file stay until
+        // its release, or send `POLLFREE`, as poll methods must see to.
+        let ready = unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut hook.table) };
+        if hook.result.is_err() {
+            // SAFETY: By the safety requirement. The others are dropped.
+            unsafe { first.remove() };
+        }
+        hook.result?;
+        Ok((hook.others, ready))
+    }
 }
 
 /// Entries on all wait queues that the poll method of one file names.
 #[pin_data]
 pub struct PollWatch<T: WakeFn> {
-    // Most files have one queue.
     #[pin]
     first: WaitEntry<T>,
-    others: KVec<Pin<KBox<WaitEntry<T>>>>,
+    others: Others<T>,
 }
 
 impl<T: WakeFn + Clone> PollWatch<T> {
@@ -62,21 +127,17 @@ impl<T: WakeFn + Clone> PollWatch<T> {
             }),
             flags,
         )?;
-        let mut hook = Hook {
-            table: bindings::poll_table {
-                _qproc: Some(Hook::<T>::queue),
-                _key: mask,
-            },
-            watch: watch.as_mut(),
-            exclusive,
-            flags,
-            result: Ok(()),
-        };
-        // SAFETY: The file is valid, and the table outlives the call. The queues of a file stay until
-        // its release, or send `POLLFREE`, as poll methods must see to.
-        let ready = unsafe { bindings::vfs_poll(file.as_ptr(), &raw mut hook.table) };
-        hook.result?;
+        let this = watch.as_mut().project();
+        // SAFETY: It is new, and by the safety requirement.
+        let (others, ready) =
+            unsafe { file.poll_wait(mask, exclusive, this.first.as_ref(), flags) }?;
+        *this.others = others;
         Ok((watch, ready))
+    }
+
+    /// What is told.
+    pub fn data(&self) -> &T {
+        self.first.data()
     }
 }
 
@@ -84,7 +145,8 @@ impl<T: WakeFn + Clone> PollWatch<T> {
 #[repr(C)]
 struct Hook<'a, T: WakeFn> {
     table: bindings::poll_table,
-    watch: Pin<&'a mut PollWatch<T>>,
+    first: Pin<&'a WaitEntry<T>>,
+    others: Others<T>,
     exclusive: bool,
     flags: crate::alloc::Flags,
     result: Result,
@@ -102,29 +164,29 @@ impl<T: WakeFn + Clone> Hook<'_, T> {
     ) {
         // SAFETY: By the safety requirement; the owner does not touch it during the call.
         let hook = unsafe { &mut *container_of!(table, Self, table) };
-        if hook.result.is_ok() {
-            // SAFETY: As `PollWatch::new()` says of the queues of a file.
+        if hook.result.is_err() {
+            return;
+        }
+        if !hook.first.is_active() {
+            // SAFETY: As `LocalFile::poll_wait()` says of the queues of a file, and of the entry.
+            unsafe { hook.first.add(head, hook.exclusive) };
+        } else {
+            // SAFETY: As above.
             hook.result = unsafe { hook.add(head) };
         }
     }
 
     /// # Safety
     ///
-    /// `head` must stay valid until the watch is dropped, or send `POLLFREE`.
+    /// `head` must stay valid until the entries are removed, or send `POLLFREE`.
+    #[cold]
     unsafe fn add(&mut self, head: *mut bindings::wait_queue_head) -> Result {
-        let watch = self.watch.as_mut().project();
-        let entry = if watch.others.is_empty() && !watch.first.is_active() {
-            watch.first.as_ref()
-        } else {
-            let entry = KBox::pin_init(WaitEntry::new(watch.first.data().clone()), self.flags)?;
-            watch.others.push(entry, self.flags)?;
-            let Some(entry) = watch.others.last() else {
-                return Err(ENOMEM);
-            };
-            entry.as_ref()
-        };
-        // SAFETY: By the safety requirement; the entry is new, and only ours.
-        unsafe { entry.add(head, self.exclusive) };
+        let entry = KBox::pin_init(WaitEntry::new(self.first.data().clone()), self.flags)?;
+        self.others.push(entry, self.flags)?;
+        if let Some(entry) = self.others.last() {
+            // SAFETY: By the safety requirement; the entry is new, and only ours.
+            unsafe { entry.as_ref().add(head, self.exclusive) };
+        }
         Ok(())
     }
 }

@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! To be told of the last close of a file.
+//! To be told of the wake-ups of a file, and of its last close.
 //!
-//! C header: [`include/linux/eventpoll.h`](srctree/include/linux/eventpoll.h)
+//! C headers: [`include/linux/eventpoll.h`](srctree/include/linux/eventpoll.h),
+//! [`include/linux/wait.h`](srctree/include/linux/wait.h)
 
 use crate::{
     bindings,
     container_of,
     error::to_result,
-    fs::LocalFile,
+    fs::{
+        poll::Others,
+        LocalFile, //
+    },
     prelude::*,
     sync::{
         aref::ARef,
+        wait::{
+            WaitEntry,
+            WakeFn, //
+        },
         Arc, //
     },
     types::Opaque, //
@@ -23,11 +31,14 @@ use core::{
 
 /// What is told.
 pub trait CloseFn: Send + Sync + Sized {
+    /// What is told of wake-ups.
+    type Told: WakeFn + Clone;
+
     /// The file is being released; it is still whole. Process context, no locks held.
     fn closed(watch: Arc<FileWatch<Self>>);
 }
 
-/// Watches one file, or none, without holding it.
+/// Watches one file, or none, without holding it. One wait-queue entry is part of it.
 ///
 /// # Invariants
 ///
@@ -36,6 +47,8 @@ pub trait CloseFn: Send + Sync + Sized {
 pub struct FileWatch<T: CloseFn> {
     #[pin]
     watch: Opaque<bindings::file_watch>,
+    #[pin]
+    entry: WaitEntry<T::Told>,
     #[pin]
     data: T,
 }
@@ -47,11 +60,8 @@ unsafe impl<T: CloseFn> Sync for FileWatch<T> {}
 
 impl<T: CloseFn> FileWatch<T> {
     /// A watch of no file.
-    pub fn new<E>(data: impl PinInit<T, E>) -> impl PinInit<Self, Error>
-    where
-        Error: From<E>,
-    {
-        try_pin_init!(Self {
+    pub fn new(told: T::Told, data: impl PinInit<T>) -> impl PinInit<Self> {
+        pin_init!(Self {
             watch <- Opaque::ffi_init(|watch: *mut bindings::file_watch| {
                 // SAFETY: It is ours, and valid for writes. All zeroes are a value of it.
                 unsafe {
@@ -59,19 +69,20 @@ impl<T: CloseFn> FileWatch<T> {
                     (*watch).release = Some(Self::release);
                 }
             }),
+            entry <- WaitEntry::new(told),
             data <- data,
         })
     }
 
-    /// Begins to watch.
+    /// Begins to be told of the last close.
     ///
     /// # Safety
     ///
     /// It watches no file, and did not watch one before.
-    pub unsafe fn add(this: Arc<Self>, file: &LocalFile) -> Result {
+    pub unsafe fn add(this: &Arc<Self>, file: &LocalFile) -> Result {
         let raw = this.watch.get();
         // INVARIANT: The list owns it if the call succeeds.
-        let owned = Arc::into_raw(this);
+        let owned = Arc::into_raw(this.clone());
         // SAFETY: The file is valid, and by the safety requirement the watch is on no list.
         to_result(unsafe { bindings::file_watch_add(file.as_ptr(), raw) }).inspect_err(|_| {
             // SAFETY: It is on no list, so the reference is still ours.
@@ -79,7 +90,40 @@ impl<T: CloseFn> FileWatch<T> {
         })
     }
 
-    /// Stops to watch. Returns false if the file is being released: then [`CloseFn::closed`] is called,
+    /// Begins to be told of wake-ups, as [`LocalFile::poll_wait()`] says.
+    ///
+    /// # Safety
+    ///
+    /// * The entry is on no queue, and nobody else adds or removes it.
+    /// * All entries must be removed before the file is released.
+    pub unsafe fn enter(
+        this: &Arc<Self>,
+        file: &LocalFile,
+        mask: u32,
+        flags: crate::alloc::Flags,
+    ) -> Result<(Others<T::Told>, u32)> {
+        // SAFETY: What is in an `Arc` does not move.
+        let entry = unsafe { Pin::new_unchecked(&this.entry) };
+        // SAFETY: By the safety requirements.
+        unsafe { file.poll_wait(mask, false, entry, flags) }
+    }
+
+    /// Takes the entry off its wait queue, if it is on one. Afterwards no wake-up runs or begins.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else adds or removes it at the same time.
+    pub unsafe fn leave(&self) {
+        // SAFETY: By the safety requirement.
+        unsafe { self.entry.remove() };
+    }
+
+    /// What is told of wake-ups.
+    pub fn told(&self) -> &T::Told {
+        self.entry.data()
+    }
+
+    /// Is no longer told of the last close. Returns false if the file is being released: then [`CloseFn::closed`] is called,
     /// or was.
     ///
     /// # Safety

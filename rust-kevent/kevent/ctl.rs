@@ -6,7 +6,6 @@
 //! record did is written back after the locks are dropped.
 
 use super::{
-    array::accounted,
     event::{
         Event,
         RET_BROKEN,
@@ -15,23 +14,15 @@ use super::{
     },
     queue::{
         Control,
-        Key,
+        New,
         Queue, //
     },
     record::{
         answer,
         with_records, //
     },
-    registration::Handle,
-    source::{
-        self,
-        Target,
-        Tie, //
-    },
-    state::{
-        Asked,
-        Wake, //
-    },
+    source,
+    state::Wake,
     trace, //
 };
 use crate::{
@@ -155,122 +146,82 @@ fn template(control: &mut Control, request: &mut Event) -> Event {
     }
 }
 
-/// The registration of a key. A ONESHOT one that is over makes way.
-fn present(queue: &Queue, control: &mut Control, key: &Key) -> Option<Handle> {
-    let handle = *control.items.get(key)?;
-    if queue.lock().events.template(handle).is_some() {
-        return Some(handle);
-    }
-    control.take(key);
-    control.end(queue, handle);
-    None
-}
-
-/// Whether a registration watches what its key names now. If not, it is a ghost: its file lives on
-/// under another number.
-fn is_current(queue: &Queue, handle: Handle, request: &Event) -> Result<bool> {
-    tied(queue, handle).map_or(Ok(true), |tie| tie.is_of(request))
-}
-
-fn tied(queue: &Queue, handle: Handle) -> Option<Arc<dyn Tie>> {
-    queue.lock().events.tied(handle).cloned()
-}
-
 fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     let source = source::check(request)?;
-    let key = Key::of(request);
-    if let Some(handle) = present(queue, control, &key) {
-        if is_current(queue, handle, request)? {
+    let hash = control.hash(request);
+    if let Some((inner, handle)) = control.lock(queue, hash, request) {
+        let tie = inner.events.tied(handle).cloned();
+        let over = inner.events.template(handle).is_none();
+        drop(inner);
+        // If not, it is a ghost: its file lives on under another number.
+        let current = || tie.map_or(Ok(true), |tie| tie.is_of(request));
+        if !over && current()? {
             return Err(EEXIST);
         }
-        control.forget(queue, handle);
+        control.remove(queue, handle);
+    }
+    if !control.keys.reserve() {
+        return Err(ENOMEM);
     }
     queue.limit.charge()?;
-    let handle = match insert(queue, control, source, key, request) {
-        Ok(handle) => handle,
-        Err(error) => {
+    let mut new = New::new(queue, template(control, request));
+    let added = source.add(&mut new, request);
+    match (added, new.handle()) {
+        (Ok(()), Some(handle)) => control.keys.insert(hash, handle),
+        (added, Some(handle)) => {
+            let removed = queue.lock().events.remove(handle);
+            queue.end(removed);
+            return added.map(|()| 0);
+        }
+        (added, None) => {
             queue.limit.uncharge();
-            return Err(error);
+            return added.and(Err(ENOSPC));
         }
-    };
-    control.count = control.count.saturating_add(1);
-    let asked = queue.lock().events.ask(handle);
-    if let Some(asked) = asked {
-        if let Err(error) = asked.tie.clone().prepare(request) {
-            control.take(&key);
-            control.end(queue, handle);
-            return Err(error);
-        }
-        start(queue, &asked, request);
     }
     trace::add(queue, request);
     Ok(0)
 }
 
-/// Puts a registration into the table and the tree, with what will tie it to its source.
-fn insert(
-    queue: &Arc<Queue>,
-    control: &mut Control,
-    source: &dyn source::Source,
-    key: Key,
-    request: &mut Event,
-) -> Result<Handle> {
-    queue.reserve()?;
-    let node = crate::rbtree::RBTreeNodeReservation::new(accounted())?;
-    let template = template(control, request);
-    let handle = queue.lock().events.add(template).ok_or(ENOSPC)?;
-    let target = Target {
-        queue: queue.clone(),
-        handle,
-    };
-    match source.tie(target) {
-        Ok(Some(tie)) => queue.lock().events.tie(handle, tie, source.nature()),
-        Ok(None) => {}
-        Err(error) => {
-            queue.lock().events.remove(handle);
-            return Err(error);
-        }
-    }
-    control.items.insert(node.into_node(key, handle));
-    Ok(handle)
-}
-
-/// Begins to watch, and reports what is true now.
-fn start(queue: &Queue, asked: &Asked<Arc<dyn Tie>>, request: &Event) {
-    if let Some(fired) = asked.tie.start(request) {
-        queue.found(asked, &fired);
-    }
-}
-
 fn remove(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     source::lookup(request.kind)?;
-    let key = Key::of(request);
-    let handle = present(queue, control, &key).ok_or(ENOENT)?;
-    control.take(&key);
-    let outstanding = control.end(queue, handle);
+    let hash = control.hash(request);
+    let (mut inner, handle) = control.lock(queue, hash, request).ok_or(ENOENT)?;
+    let over = inner.events.template(handle).is_none();
+    let removed = inner.events.remove(handle);
+    drop(inner);
+    control.keys.remove(hash, handle);
+    let outstanding = queue.end(removed);
+    if over {
+        return Err(ENOENT);
+    }
     trace::remove(queue, request, outstanding);
     Ok(if outstanding { RET_OUTSTANDING } else { 0 })
 }
 
 fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     source::check(request)?;
-    let handle = present(queue, control, &Key::of(request)).ok_or(ENOENT)?;
-    if !is_current(queue, handle, request)? {
+    let hash = control.hash(request);
+    let (inner, handle) = control.lock(queue, hash, request).ok_or(ENOENT)?;
+    let tie = inner.events.tied(handle).cloned();
+    if inner.events.template(handle).is_none() {
+        drop(inner);
         return Err(ENOENT);
     }
-    if let Some(tie) = tied(queue, handle) {
-        tie.prepare(request)?;
+    drop(inner);
+    if let Some(tie) = &tie {
+        tie.clone().prepare(request)?;
     }
     let template = template(control, request);
     // It may be over since it was found.
     let modified = queue.lock().events.modify(handle, template);
     let (outstanding, untaken) = modified.ok_or(ENOENT)?;
-    let asked = queue.lock().events.ask(handle);
-    if let Some(asked) = asked {
-        start(queue, &asked, request);
+    if let Some(tie) = &tie {
+        if let Some(fired) = tie.start(request) {
+            queue.found_at(queue.lock(), handle, &fired, tie.always());
+        }
         // What it no longer wants, another queue may.
         if let Some(untaken) = untaken.filter(|untaken| untaken.mask & !request.mask != 0) {
-            asked.tie.pass_on(&untaken);
+            tie.pass_on(&untaken);
         }
     }
     trace::add(queue, request);
@@ -278,23 +229,13 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
 }
 
 fn set(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
-    source::check(request)?;
-    match present(queue, control, &Key::of(request)) {
-        Some(handle) if is_current(queue, handle, request)? => {
-            match modify(queue, control, request) {
-                Err(ENOENT) => add(queue, control, request),
-                modified => modified,
-            }
-        }
-        _ => add(queue, control, request),
+    match modify(queue, control, request) {
+        Err(ENOENT) => add(queue, control, request),
+        modified => modified,
     }
 }
 
-fn ready(
-    queue: &Arc<Queue>,
-    control: &mut Control,
-    records: &mut [Event],
-) -> (usize, Option<Error>) {
+fn ready(queue: &Arc<Queue>, control: &Control, records: &mut [Event]) -> (usize, Option<Error>) {
     let mut inner = queue.lock();
     let mut wake = Wake::None;
     let mut events = 0u32;
@@ -302,7 +243,8 @@ fn ready(
     let mut error = None;
     for record in records.iter_mut() {
         let result = source::lookup(record.kind).and_then(|source| {
-            let handle = control.find(&Key::of(record)).ok_or(ENOENT)?;
+            let hash = control.hash(record);
+            let handle = control.find(&inner.events, hash, record).ok_or(ENOENT)?;
             let registration = inner.events.template(handle).ok_or(ENOENT)?;
             Ok((handle, source.ready(registration, record)?))
         });

@@ -74,16 +74,16 @@ impl FileOperations for Queue {
             slots,
             head,
             pending,
-            control.count
+            control.keys.len()
         );
-        for handle in control.items.values() {
+        for handle in control.keys.handles() {
             let Some(Event {
                 kind,
                 id,
                 mask,
                 flags,
                 ..
-            }) = queue.lock().events.template(*handle).copied()
+            }) = queue.lock().events.template(handle).copied()
             else {
                 continue;
             };

@@ -42,6 +42,10 @@ use super::{
         Event,
         Fired, //
     },
+    keys::{
+        Hash,
+        Keys, //
+    },
     limit::Limit,
     memory::{
         RingAccess,
@@ -49,6 +53,7 @@ use super::{
     },
     registration::{
         Handle,
+        Nature,
         Registration, //
     },
     ring::{
@@ -63,6 +68,7 @@ use super::{
     state::{
         Asked,
         Look,
+        Removed,
         State,
         Wake, //
     },
@@ -72,7 +78,6 @@ use crate::{
     bindings,
     interrupt::LocalInterruptDisabled,
     prelude::*,
-    rbtree::RBTree,
     sync::{
         atomic::{
             Atomic,
@@ -106,25 +111,6 @@ use crate::{
 };
 static NUMBER: Atomic<u64> = Atomic::new(0);
 
-/// What names a registration in its queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    /// The type of the source.
-    pub(crate) kind: u32,
-    /// What the source calls it.
-    pub(crate) id: u64,
-}
-
-impl Key {
-    /// The key of a request.
-    pub(crate) fn of(request: &Event) -> Self {
-        Key {
-            kind: request.kind,
-            id: request.id,
-        }
-    }
-}
-
 /// Registrations and events of a queue.
 pub(crate) type Events = State<RingAccess, Arc<dyn Tie>>;
 
@@ -137,16 +123,10 @@ const URING_WAKE: u32 = 1 << 27;
 /// What is changed by `kevent_ctl()` alone.
 pub(crate) struct Control {
     /// All registrations.
-    pub(crate) items: RBTree<Key, Handle>,
-    /// How many there are.
-    pub(crate) count: u32,
+    pub(crate) keys: Keys,
     /// The generation of the newest.
     pub(crate) generation: u64,
-    /// Keys that READY named last, by their low bits.
-    recent: [Option<(Key, Handle)>; RECENT],
 }
-
-const RECENT: usize = 64;
 
 /// What wake-ups change.
 pub(crate) struct Inner {
@@ -243,14 +223,14 @@ impl Queue {
             )
         };
         let limit = Limit::of_caller()?;
+        // SAFETY: Any context may call it.
+        let secret = [(); 2].map(|()| unsafe { bindings::get_random_u64() });
         let pollers = PollCondVarBox::new(c"kevent_pollers", crate::static_lock_class!())?;
         Arc::pin_init(
             try_pin_init!(Queue {
                 control <- new_mutex!(Control {
-                    items: RBTree::new(),
-                    count: 0,
+                    keys: Keys::new(secret),
                     generation: 0,
-                    recent: [None; RECENT],
                 }, "kevent_control"),
                 inner <- new_spinlock_irq!(Inner {
                     events: State::new(ring),
@@ -345,12 +325,21 @@ impl Queue {
 
     /// What process context found by asking a source, unless the request has changed meanwhile.
     pub(crate) fn found(&self, asked: &Asked<Arc<dyn Tie>>, fired: &Fired) {
-        let mut inner = self.lock();
-        if !inner.events.is_valid(asked) {
-            return;
+        let inner = self.lock();
+        if inner.events.is_valid(asked) {
+            self.found_at(inner, asked.handle, fired, asked.tie.always());
         }
-        let always = asked.tie.always();
-        if let Some(wake) = inner.events.report(asked.handle, fired, always) {
+    }
+
+    /// The same, of a registration that nobody else can change meanwhile.
+    pub(crate) fn found_at(
+        &self,
+        mut inner: SpinLockIrqGuard<'_, Inner>,
+        handle: Handle,
+        fired: &Fired,
+        always: u32,
+    ) {
+        if let Some(wake) = inner.events.report(handle, fired, always) {
             trace::fire(self, fired.mask, wake != Wake::None);
             self.wake(inner, wake, 1);
         }
@@ -391,9 +380,10 @@ impl Queue {
     /// The last descriptor and the last mapping are gone.
     pub(crate) fn release(&self) {
         let mut control = self.control.lock();
-        let items = core::mem::take(&mut control.items);
-        for handle in items.values() {
-            control.end(self, *handle);
+        let keys = core::mem::replace(&mut control.keys, Keys::new([0; 2]));
+        for handle in keys.handles() {
+            let removed = self.lock().events.remove(handle);
+            self.end(removed);
         }
         drop(control);
     }
@@ -556,19 +546,43 @@ impl Queue {
         }
     }
 
-    /// Makes room for one more registration.
-    pub(crate) fn reserve(&self) -> Result {
-        let wants = self.lock().events.table().wants();
-        let Some(len) = wants else {
-            return Ok(());
+    /// Locks the state when there is room for one more registration. That stays while `control` is
+    /// held.
+    fn lock_with_room(&self) -> Result<SpinLockIrqGuard<'_, Inner>> {
+        let mut inner = self.lock();
+        let Some(len) = inner.events.table().wants() else {
+            return Ok(inner);
         };
+        drop(inner);
         if len == 0 {
             return Err(ENOSPC);
         }
         let chunk = Array::new(len, Registration::FREE)?;
-        let refused = self.lock().events.table().grow(chunk);
-        // A refused chunk is dropped here, outside the lock.
-        refused.map_err(|_| ENOSPC)
+        let mut inner = self.lock();
+        match inner.events.table().grow(chunk) {
+            Ok(()) => Ok(inner),
+            Err(refused) => {
+                drop(inner);
+                // Outside the lock.
+                drop(refused);
+                Err(ENOSPC)
+            }
+        }
+    }
+
+    /// Ends what was removed from the state. Returns whether a consumer still holds an event of it.
+    ///
+    /// The handle is nobody's yet: that takes `control`, which the caller holds. Until the tie ends,
+    /// what it reports concerns nobody.
+    pub(crate) fn end(&self, removed: Removed<Arc<dyn Tie>>) -> bool {
+        if let Some(tie) = removed.tie {
+            tie.end();
+            if let Some(untaken) = removed.untaken {
+                tie.pass_on(&untaken);
+            }
+        }
+        self.limit.uncharge();
+        removed.outstanding
     }
 }
 
@@ -585,66 +599,137 @@ impl WorkItem for Queue {
 }
 
 impl Control {
+    /// The hash of the key of a request.
+    pub(crate) fn hash(&self, request: &Event) -> Hash {
+        self.keys.hash(request.kind, request.id)
+    }
+
+    /// The registration of a request's key, even if it is over, in the state.
+    pub(crate) fn find(&self, events: &Events, hash: Hash, request: &Event) -> Option<Handle> {
+        self.keys.find(hash, |handle| {
+            events
+                .request(handle)
+                .is_some_and(|found| found.kind == request.kind && found.id == request.id)
+        })
+    }
+
+    /// The same, and locks the state if there is such a registration.
+    pub(crate) fn lock<'a>(
+        &self,
+        queue: &'a Queue,
+        hash: Hash,
+        request: &Event,
+    ) -> Option<(SpinLockIrqGuard<'a, Inner>, Handle)> {
+        // Most keys that are not there are not there by their hash.
+        self.keys.find(hash, |_| true)?;
+        let inner = queue.lock();
+        let handle = self.find(&inner.events, hash, request)?;
+        Some((inner, handle))
+    }
+
     /// Ends the registrations that are over in the state.
     pub(crate) fn reap(&mut self, queue: &Queue) {
         loop {
-            let dead = queue.lock().events.dead();
-            let Some((handle, template)) = dead else {
+            let mut inner = queue.lock();
+            let Some((handle, template)) = inner.events.dead() else {
                 return;
             };
-            self.take(&Key::of(&template));
-            self.end(queue, handle);
+            let removed = inner.events.remove(handle);
+            drop(inner);
+            self.keys.remove(self.hash(&template), handle);
+            queue.end(removed);
         }
     }
 
-    fn recent(&mut self, key: &Key) -> Option<&mut Option<(Key, Handle)>> {
-        self.recent.get_mut(key.id as usize % RECENT)
+    /// What a tie watches is gone. If it has ended, the registration is gone too, or another one.
+    #[cfg_attr(not(CONFIG_KEVENT_FILE), expect(dead_code, reason = "only files go"))]
+    pub(crate) fn forget<T: Tie>(&mut self, queue: &Queue, handle: Handle, tie: &Arc<T>) {
+        let is_tied = queue
+            .lock()
+            .events
+            .tied(handle)
+            .is_some_and(|tied| core::ptr::addr_eq(Arc::as_ptr(tied), Arc::as_ptr(tie)));
+        if is_tied {
+            self.remove(queue, handle);
+        }
     }
 
-    /// The handle of a key.
-    pub(crate) fn find(&mut self, key: &Key) -> Option<Handle> {
-        match self.recent(key) {
-            Some(Some((found, handle))) if found == key => return Some(*handle),
-            _ => {}
-        }
-        let handle = *self.items.get(key)?;
-        *self.recent(key)? = Some((*key, handle));
-        Some(handle)
-    }
-
-    /// Takes a registration out, to end it.
-    pub(crate) fn take(&mut self, key: &Key) -> Option<Handle> {
-        let handle = self.items.remove(key)?;
-        if let Some(recent) = self.recent(key) {
-            *recent = None;
-        }
-        Some(handle)
-    }
-
-    /// Ends a registration that is no longer in `items`. Returns whether a consumer still holds an
-    /// event of it.
-    pub(crate) fn end(&mut self, queue: &Queue, handle: Handle) -> bool {
-        let tie = queue.lock().events.tied(handle).cloned();
-        // The source must not fire into a handle that is somebody else's.
-        if let Some(tie) = &tie {
-            tie.end();
-        }
-        let removed = queue.lock().events.remove(handle);
-        if let Some((tie, untaken)) = tie.zip(removed.untaken) {
-            tie.pass_on(&untaken);
-        }
-        self.count = self.count.saturating_sub(1);
-        queue.limit.uncharge();
-        removed.outstanding
-    }
-
-    /// What a registration watches is gone.
-    pub(crate) fn forget(&mut self, queue: &Queue, handle: Handle) {
-        let request = queue.lock().events.request(handle).copied();
-        if let Some(request) = request {
-            self.take(&Key::of(&request));
-            let outstanding = self.end(queue, handle);
+    /// Removes and ends a registration.
+    pub(crate) fn remove(&mut self, queue: &Queue, handle: Handle) {
+        let mut inner = queue.lock();
+        let Some(request) = inner.events.request(handle).copied() else {
+            return;
+        };
+        let over = inner.events.template(handle).is_none();
+        let removed = inner.events.remove(handle);
+        drop(inner);
+        self.keys.remove(self.hash(&request), handle);
+        let outstanding = queue.end(removed);
+        if !over {
             trace::remove(queue, &request, outstanding);
         }
+    }
+}
+
+/// A registration that `kevent_ctl()` makes, with `control` held.
+pub(crate) struct New<'a> {
+    queue: &'a Arc<Queue>,
+    template: Event,
+    handle: Option<Handle>,
+}
+
+impl<'a> New<'a> {
+    /// A registration whose events begin as `template`.
+    pub(crate) fn new(queue: &'a Arc<Queue>, template: Event) -> Self {
+        New {
+            queue,
+            template,
+            handle: None,
+        }
+    }
+
+    /// The queue.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        self.queue
+    }
+
+    /// The registration, once it is in the table.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        self.handle
+    }
+
+    /// Puts it into the table. Called once.
+    pub(crate) fn insert(&mut self) -> Result<Target> {
+        let mut inner = self.queue.lock_with_room()?;
+        self.put(&mut inner)
+    }
+
+    /// Puts it into the table, with what ties it to its source. Called once, instead.
+    ///
+    /// `tie` is called under the inner lock.
+    #[cfg_attr(
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files make their ties at once")
+    )]
+    pub(crate) fn insert_tied<T: Tie + 'static>(
+        &mut self,
+        nature: Nature,
+        tie: impl FnOnce(Target) -> Arc<T>,
+    ) -> Result<Arc<T>> {
+        let mut inner = self.queue.lock_with_room()?;
+        let target = self.put(&mut inner)?;
+        let handle = target.handle;
+        let tie = tie(target);
+        inner.events.tie(handle, tie.clone(), nature);
+        Ok(tie)
+    }
+
+    fn put(&mut self, inner: &mut Inner) -> Result<Target> {
+        let handle = inner.events.add(self.template).ok_or(ENOSPC)?;
+        self.handle = Some(handle);
+        Ok(Target {
+            queue: self.queue.clone(),
+            handle,
+        })
     }
 }

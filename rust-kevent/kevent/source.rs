@@ -12,6 +12,8 @@
 //!                           +------ MODIFY ------+        +-look()+
 //! ```
 //!
+//! The first three are for a source that leaves [`Source::add()`] as it is.
+//!
 //! `prepare()`, `start()` and `end()` are called with [`Queue::control`](super::queue::Queue::control) held, and
 //! `look()` without any lock, also while or after the tie ends; it then finds nothing.
 
@@ -28,7 +30,10 @@ use super::{
         RET_DONE,
         RET_INJECTED, //
     },
-    queue::Queue,
+    queue::{
+        New,
+        Queue, //
+    },
     registration::{
         Handle,
         Nature, //
@@ -106,7 +111,26 @@ pub(crate) trait Source: Sync {
     }
 
     /// Makes what will tie a registration to what it watches, if that is anything.
-    fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>>;
+    fn tie(&self, _target: Target) -> Result<Option<Arc<dyn Tie>>> {
+        Ok(None)
+    }
+
+    /// Puts a registration into the table, begins to watch as `request` says, and reports what is
+    /// true now. On error, the caller takes it out again.
+    fn add(&self, new: &mut New<'_>, request: &Event) -> Result {
+        let target = new.insert()?;
+        let handle = target.handle;
+        let Some(tie) = self.tie(target)? else {
+            return Ok(());
+        };
+        let queue = new.queue();
+        queue.lock().events.tie(handle, tie.clone(), self.nature());
+        tie.clone().prepare(request)?;
+        if let Some(fired) = tie.start(request) {
+            queue.found_at(queue.lock(), handle, &fired, tie.always());
+        }
+        Ok(())
+    }
 
     /// What READY makes of a registration fire.
     fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {

@@ -130,14 +130,24 @@ impl<T: WakeFn> WaitEntry<T> {
         }
     }
 
-    /// Takes it off its queue. Afterwards no wake-up runs or begins.
-    fn remove(&self) {
+    /// Takes it off its queue, if it is on one. Afterwards no wake-up runs or begins.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else adds or removes it at the same time.
+    pub unsafe fn remove(&self) {
+        // ORDERING: as below.
+        if self.head.load(Acquire).is_null() {
+            return;
+        }
         let _guard = rcu::read_lock();
         // ORDERING: whoever sees null also sees that the wake-up is through with the entry.
         let head = self.head.load(Acquire);
         if !head.is_null() {
             // SAFETY: By the type invariant, and the RCU section keeps `head` valid.
             unsafe { bindings::remove_wait_queue(head, self.entry.get()) };
+            // INVARIANT: It is on no queue, and no wake-up is under way.
+            self.head.store(null_mut(), Relaxed);
         }
     }
 
@@ -184,6 +194,7 @@ impl<T: WakeFn> WaitEntry<T> {
 #[pinned_drop]
 impl<T: WakeFn> PinnedDrop for WaitEntry<T> {
     fn drop(self: Pin<&mut Self>) {
-        self.remove();
+        // SAFETY: Nobody else has it.
+        unsafe { self.remove() };
     }
 }

@@ -6,6 +6,11 @@
 //! poll method is called when a request begins or changes, and when a level is looked at again; it
 //! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
 //!
+//! A tie is one allocation, with the watch that is told of the last close and the first wait-queue
+//! entry in it. What few ties have is apart: the entries of a file with several wait queues, those
+//! for a later or EXCLUSIVE request, what a queue in a queue needs. An entry never changes while it is
+//! on a queue.
+//!
 //! # Closing
 //!
 //! Nothing here holds the file. Its last close ends the registration:
@@ -13,14 +18,15 @@
 //! ```text
 //!   REMOVE, close of the queue           last close of the file
 //!   lock control                         take the watch off the file's list
-//!   end(): entries off the wait queues   closed(): lock control
-//!          watch off the list            not ended: end(), take the registration out
-//!   unlock control                       unlock control, drop the watch
+//!   take the registration out            closed(): lock control
+//!   end(): entries off the wait queues   registration is tied by this: take it out, end()
+//!          watch off the list            unlock control, drop the watch
+//!   unlock control
 //! ```
 //!
-//! Who comes second to `control` finds that the tie has ended. The file stays whole until
-//! `closed()` returns, so no wait queue goes before its entry; and the watch stays until then,
-//! because the list owns a reference to it.
+//! Who comes second to `control` finds that the registration is gone, or another one, with a tie of
+//! its own. The file stays whole until `closed()` returns, so no wait queue goes before its entry; and
+//! the watch stays until then, because the list owns a reference to it.
 
 use super::{
     Target,
@@ -28,7 +34,10 @@ use super::{
 };
 use crate::{
     fs::{
-        poll::PollWatch,
+        poll::{
+            Others,
+            PollWatch, //
+        },
         watch::{
             CloseFn,
             FileWatch, //
@@ -49,15 +58,16 @@ use crate::{
         file::OPERATIONS,
         queue::{
             Inner,
+            New,
             Queue, //
         },
+        registration::Nature,
         ring::Repeat,
         trace,
         word::Word, //
     },
     prelude::*,
     sync::{
-        aref::ARef,
         lock::{
             Backend,
             Guard, //
@@ -69,7 +79,9 @@ use crate::{
             POLLFREE, //
         },
         Arc,
-        SpinLock, //
+        SetOnce,
+        SpinLock,
+        UniqueArc, //
     }, //
 };
 
@@ -128,13 +140,60 @@ pub(super) unsafe fn init() {
     unsafe { nesting::init() };
 }
 
-/// A tie of a registration to the file that its request names.
-pub(super) fn tie<K: Kind>(target: Target) -> Result<Option<Arc<dyn Tie>>> {
-    let tie = try_pin_init!(FileTie::<K> {
-        target,
-        parts <- new_spinlock!(Parts::default()),
-    }? Error);
-    Ok(Some(Arc::pin_init(FileWatch::new(tie), accounted())?))
+/// Registers a file: [`Source::add()`](super::Source::add).
+pub(super) fn add<K: Kind>(new: &mut New<'_>, request: &Event) -> Result {
+    with_file(request, |file| {
+        // SAFETY: The list of the file, on which the tie comes next, ends its use.
+        let kind = unsafe { K::new(file) }?;
+        let nested = match OPERATIONS.data(file) {
+            Some(inner) => {
+                let outer = new.queue().number;
+                Some(Nested::new(outer, inner.number, request.id)?)
+            }
+            None => None,
+        };
+        let wanted = request.mask | K::ALWAYS;
+        let place = UniqueArc::new_uninit(accounted())?;
+        let tie = new.insert_tied(Nature::State, |target| {
+            let told = Told {
+                kind,
+                wanted,
+                target,
+                later: nested.is_some(),
+                member: None,
+                repeat: Repeat::new(),
+            };
+            let tie = FileTie {
+                rare: SetOnce::new(),
+            };
+            let Ok(tie) = place.pin_init_with(FileWatch::new(told, tie));
+            Arc::from(tie)
+        })?;
+        // SAFETY: It is on no list, and `control` is held.
+        unsafe { FileWatch::add(&tie, file) }?;
+        if nested.is_some() {
+            tie.rare()?.lock().nested = nested;
+        }
+        let ready = if request.flags & REQ_EXCLUSIVE != 0 {
+            tie.replace(file, request)?
+        } else {
+            // SAFETY: The entry is new, `control` is held, and `closed()` removes it if nobody does
+            // before.
+            let entered =
+                unsafe { FileWatch::enter(&tie, file, K::poll_bits(wanted), accounted()) };
+            let (others, ready) = entered?;
+            if !others.is_empty() {
+                tie.rare()?.lock().others = others;
+            }
+            ready
+        };
+        let fired = kind.found(ready);
+        if fired.mask & wanted != 0 {
+            let queue = new.queue();
+            queue.found_at(queue.lock(), tie.told().target.handle, &fired, K::ALWAYS);
+        }
+        Ok(())
+    })
 }
 
 /// Checks what holds for all types of files.
@@ -150,76 +209,70 @@ pub(super) fn check(request: &Event, bits: u32) -> Result {
     Ok(())
 }
 
-fn lookup(request: &Event) -> Result<ARef<LocalFile>> {
+/// Hands the file that a request names to `work`.
+fn with_file<R>(request: &Event, work: impl FnOnce(&LocalFile) -> Result<R>) -> Result<R> {
     let fd = u32::try_from(request.id).map_err(|_| EBADF)?;
-    Ok(LocalFile::fget(fd)?)
+    // SAFETY: Nothing here closes descriptors.
+    unsafe { LocalFile::fdget(fd, work) }?
 }
 
-/// What ties a registration to a file. What changes is changed with the queue's `control` held.
-#[pin_data]
+/// What ties a registration to a file, beside the entry and the watch that it is in.
 struct FileTie<K: Kind> {
-    target: Target,
-    #[pin]
-    parts: SpinLock<Parts<K>>,
+    /// What few ties have. Allocated when one has it first, with the queue's `control` held.
+    rare: SetOnce<Pin<KBox<SpinLock<Rare<K>>>>>,
 }
 
-type Entries<K> = Option<Pin<KBox<PollWatch<Told<K>>>>>;
-
-struct Parts<K: Kind> {
-    /// What is known of the file while its list has this tie.
-    kind: Option<K>,
-    /// What the entries are for.
-    mask: u32,
-    entries: Entries<K>,
-    member: Option<Arc<Member>>,
+/// What changes is changed with the queue's `control` held.
+struct Rare<K: Kind> {
+    /// Entries for further wait queues.
+    others: Others<Told<K>>,
+    /// Entries for a later request, or an EXCLUSIVE one. Then those above, and the one in the tie,
+    /// are on no queue.
+    entries: Option<Pin<KBox<PollWatch<Told<K>>>>>,
     /// The member that this was, for what it has not taken.
     left: Option<Arc<Member>>,
-    /// What was true when the entries came on the queues.
-    ready: Option<u32>,
     /// If the file is a queue.
     nested: Option<Nested>,
 }
 
-impl<K: Kind> Default for Parts<K> {
-    fn default() -> Self {
-        Parts {
-            kind: None,
-            mask: 0,
-            entries: None,
-            member: None,
-            left: None,
-            ready: None,
-            nested: None,
-        }
-    }
-}
-
 impl<K: Kind> FileWatch<FileTie<K>> {
-    /// Puts entries on the wait queues of the file, in place of those that are there, and keeps what
-    /// its poll method says now. `later` if the file is a queue.
-    fn enter(&self, file: &LocalFile, kind: K, later: bool, request: &Event) -> Result {
+    fn rare(&self) -> Result<&SpinLock<Rare<K>>> {
+        if self.rare.as_ref().is_none() {
+            let rare = Rare {
+                others: KVec::new(),
+                entries: None,
+                left: None,
+                nested: None,
+            };
+            self.rare
+                .populate(KBox::pin_init(new_spinlock!(rare), accounted())?);
+        }
+        Ok(self.rare.as_ref().ok_or(ENOMEM)?)
+    }
+
+    /// Puts entries on the wait queues of the file, in place of those that are there. Returns what
+    /// its poll method says now. On error, all is as before.
+    fn replace(&self, file: &LocalFile, request: &Event) -> Result<u32> {
+        // What must not fail later.
+        self.rare()?;
         let exclusive = request.flags & REQ_EXCLUSIVE != 0;
+        let target = &self.told().target;
         let member = exclusive
-            .then(|| Member::new(file, self.target.clone()))
+            .then(|| Member::new(file, target.clone()))
             .transpose()?;
+        let wanted = request.mask | K::ALWAYS;
         let told = Told {
-            kind,
-            wanted: request.mask | K::ALWAYS,
-            target: self.target.clone(),
-            later,
-            member: member.clone(),
-            repeat: Repeat::new(),
+            wanted,
+            member,
+            ..self.told().clone()
         };
-        let mask = K::poll_bits(request.mask | K::ALWAYS);
+        let member = told.member.clone();
+        let mask = K::poll_bits(wanted);
         // SAFETY: `closed()` drops it if nobody does before.
-        let watch = unsafe { PollWatch::new(file, mask, exclusive, told, accounted()) };
-        match watch {
+        match unsafe { PollWatch::new(file, mask, exclusive, told, accounted()) } {
             Ok((entries, ready)) => {
-                self.replace(Some(entries), member, |parts| {
-                    parts.mask = request.mask;
-                    parts.ready = Some(ready);
-                });
-                Ok(())
+                self.leave_all(Some(entries));
+                Ok(ready)
             }
             Err(error) => {
                 if let Some(member) = member {
@@ -230,121 +283,98 @@ impl<K: Kind> FileWatch<FileTie<K>> {
         }
     }
 
-    /// Begins to watch `file`.
-    fn begin(self: Arc<Self>, file: &LocalFile, request: &Event) -> Result {
-        // SAFETY: The list of the file, on which this comes next, ends its use.
-        let kind = unsafe { K::new(file) }?;
-        let nested = match OPERATIONS.data(file) {
-            Some(inner) => {
-                let outer = self.target.queue.number;
-                Some(Nested::new(outer, inner.number, request.id)?)
-            }
-            None => None,
-        };
-        let later = nested.is_some();
-        // SAFETY: It is on no list, and `control` is held.
-        unsafe { FileWatch::add(self.clone(), file) }?;
+    /// Takes all entries off their queues, after `entries` are on theirs. No wake-up of the old ones
+    /// is under way afterwards. Returns the member that this was.
+    fn leave_all(&self, mut entries: Option<Pin<KBox<PollWatch<Told<K>>>>>) -> Option<Arc<Member>> {
+        // SAFETY: `control` is held.
+        unsafe { self.leave() };
+        let mut others = KVec::new();
         {
-            let mut parts = self.parts.lock();
-            parts.kind = Some(kind);
-            parts.nested = nested;
+            let mut rare = self.rare.as_ref()?.lock();
+            core::mem::swap(&mut rare.others, &mut others);
+            core::mem::swap(&mut rare.entries, &mut entries);
         }
-        self.enter(file, kind, later, request)
-    }
-
-    /// Replaces the entries, and changes with them what `also` does. No wake-up of the old ones is
-    /// under way afterwards. Returns the member that this was.
-    fn replace(
-        &self,
-        mut entries: Entries<K>,
-        mut member: Option<Arc<Member>>,
-        also: impl FnOnce(&mut Parts<K>),
-    ) -> Option<Arc<Member>> {
-        {
-            let mut parts = self.parts.lock();
-            core::mem::swap(&mut parts.entries, &mut entries);
-            core::mem::swap(&mut parts.member, &mut member);
-            also(&mut parts);
-        }
-        drop(entries);
+        let member = entries.as_ref().and_then(|old| old.data().member.clone());
+        drop((others, entries));
         if let Some(member) = &member {
             member.leave();
         }
         member
     }
+
+    /// Whether the entries that are there are those of `request`.
+    fn is_same(&self, request: &Event) -> bool {
+        let is_same = |told: &Told<K>| {
+            told.wanted == request.mask | K::ALWAYS
+                && told.member.is_some() == (request.flags & REQ_EXCLUSIVE != 0)
+        };
+        let rare = self.rare.as_ref().map(|rare| rare.lock());
+        match rare.as_ref().and_then(|rare| rare.entries.as_ref()) {
+            Some(entries) => is_same(entries.data()),
+            None => is_same(self.told()),
+        }
+    }
 }
 
 impl<K: Kind> Tie for FileWatch<FileTie<K>> {
     fn prepare(self: Arc<Self>, request: &Event) -> Result {
-        let file = lookup(request)?;
-        let exclusive = request.flags & REQ_EXCLUSIVE != 0;
-        let (kind, same, later) = {
-            let parts = self.parts.lock();
-            let same = parts.member.is_some() == exclusive && parts.mask == request.mask;
-            (parts.kind, same, parts.nested.is_some())
-        };
-        match kind {
-            Some(_) if !self.watches(&file) => Err(ENOENT),
-            Some(_) if same => Ok(()),
-            Some(kind) => {
-                self.enter(&file, kind, later, request)?;
-                // What is reported until the old event is taken back goes with it. So the file is
-                // asked again, after that.
-                self.parts.lock().ready = None;
-                Ok(())
+        with_file(request, |file| {
+            if !self.watches(file) {
+                return Err(ENOENT);
             }
-            None => self.begin(&file, request),
-        }
+            if !self.is_same(request) {
+                self.replace(file, request)?;
+            }
+            Ok(())
+        })
     }
 
     fn start(&self, request: &Event) -> Option<Fired> {
-        let (kind, first) = {
-            let mut parts = self.parts.lock();
-            (parts.kind, parts.ready.take())
-        };
-        let fired = match first {
-            Some(ready) => found(kind?, ready),
-            None => self.look(true),
-        };
-        fired.filter(|fired| fired.mask & (request.mask | K::ALWAYS) != 0)
+        // What the poll method said to `prepare()` went with the old event.
+        self.look(true)
+            .filter(|fired| fired.mask & (request.mask | K::ALWAYS) != 0)
     }
 
     fn end(&self) {
-        let (mut kind, mut nested) = (None, None);
-        let member = self.replace(None, None, |parts| {
-            kind = parts.kind.take();
-            nested = parts.nested.take();
-        });
+        let member = self.leave_all(None);
         // SAFETY: `control` is held.
-        if kind.is_some() && unsafe { self.del() } {
-            // The file lives on, and others may want what this one has not taken.
-            self.parts.lock().left = member;
+        let lives = unsafe { self.del() };
+        if let Some(rare) = self.rare.as_ref() {
+            let mut rare = rare.lock();
+            if lives {
+                // Others may want what this one has not taken.
+                rare.left = member;
+            }
+            let nested = rare.nested.take();
+            drop(rare);
+            drop(nested);
         }
-        drop(nested);
     }
 
     fn look(&self, _finished: bool) -> Option<Fired> {
         let file = self.file()?;
-        let kind = self.parts.lock().kind?;
-        found(kind, file.poll(K::POLLED))
+        let fired = self.told().kind.found(file.poll(K::POLLED));
+        (fired.mask != 0).then_some(fired)
     }
 
     fn measure(&self, mask: u32) -> Option<u64> {
         // It keeps what `kind` knows of.
         let _file = self.file()?;
-        let kind = self.parts.lock().kind?;
-        Some(kind.measure(mask))
+        Some(self.told().kind.measure(mask))
     }
 
     fn is_of(&self, request: &Event) -> Result<bool> {
-        Ok(self.watches(&*lookup(request)?))
+        with_file(request, |file| Ok(self.watches(file)))
     }
 
     fn pass_on(&self, untaken: &Fired) {
-        let member = {
-            let parts = self.parts.lock();
-            parts.member.clone().or_else(|| parts.left.clone())
-        };
+        let member = self.rare.as_ref().and_then(|rare| {
+            let rare = rare.lock();
+            let entries = rare.entries.as_ref();
+            entries
+                .and_then(|entries| entries.data().member.clone())
+                .or_else(|| rare.left.clone())
+        });
         if let Some(member) = member {
             member.tell(untaken, K::ALWAYS);
         }
@@ -356,20 +386,14 @@ impl<K: Kind> Tie for FileWatch<FileTie<K>> {
 }
 
 impl<K: Kind> CloseFn for FileTie<K> {
+    type Told = Told<K>;
+
     fn closed(watch: Arc<FileWatch<Self>>) {
-        let Target { queue, handle } = watch.target.clone();
-        let mut control = queue.control.lock();
-        if watch.parts.lock().kind.is_some() {
-            control.forget(&queue, handle);
-        }
-        drop(control);
+        let Target { queue, handle } = watch.told().target.clone();
+        queue.control.lock().forget(&queue, handle, &watch);
         // Before the queue, to which it has a reference.
         drop(watch);
     }
-}
-
-fn found<K: Kind>(kind: K, ready: u32) -> Option<Fired> {
-    Some(kind.found(ready)).filter(|fired| fired.mask != 0)
 }
 
 /// Who is told of wake-ups.

@@ -13,9 +13,7 @@ use super::{
         self,
         Kind, //
     },
-    Source,
-    Target,
-    Tie, //
+    Source, //
 };
 use crate::{
     bindings,
@@ -28,10 +26,9 @@ use crate::{
             RET_DONE,
             RET_RECHECK, //
         },
-        registration::Nature, //
+        queue::New, //
     },
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// The source of files.
@@ -46,12 +43,8 @@ impl Source for Poll {
         file::check(request, BITS)
     }
 
-    fn nature(&self) -> Nature {
-        Nature::State
-    }
-
-    fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>> {
-        file::tie::<Pollable>(target)
+    fn add(&self, new: &mut New<'_>, request: &Event) -> Result {
+        file::add::<Pollable>(new, request)
     }
 }
 

@@ -27,9 +27,7 @@ use super::{
         self,
         Kind, //
     },
-    Source,
-    Target,
-    Tie, //
+    Source, //
 };
 use crate::{
     bindings,
@@ -42,10 +40,9 @@ use crate::{
             RET_DONE,
             RET_RECHECK, //
         },
-        registration::Nature, //
+        queue::New, //
     },
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 use core::ptr::NonNull;
 
@@ -61,12 +58,8 @@ impl Source for Socket {
         file::check(request, bindings::KEVENT_SOCKET_MASK)
     }
 
-    fn nature(&self) -> Nature {
-        Nature::State
-    }
-
-    fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>> {
-        file::tie::<Open>(target)
+    fn add(&self, new: &mut New<'_>, request: &Event) -> Result {
+        file::add::<Open>(new, request)
     }
 }
 

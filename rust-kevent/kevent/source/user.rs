@@ -6,9 +6,7 @@
 
 use super::{
     injected,
-    Source,
-    Target,
-    Tie, //
+    Source, //
 };
 use crate::{
     kevent::event::{
@@ -18,8 +16,7 @@ use crate::{
         RET_COUNTED,
         RET_DONE, //
     },
-    prelude::*,
-    sync::Arc, //
+    prelude::*, //
 };
 
 /// The source of user events.
@@ -31,10 +28,6 @@ impl Source for User {
             return Err(EINVAL);
         }
         Ok(())
-    }
-
-    fn tie(&self, _: Target) -> Result<Option<Arc<dyn Tie>>> {
-        Ok(None)
     }
 
     fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {
