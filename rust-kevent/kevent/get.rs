@@ -65,7 +65,7 @@ enum Round {
     Full,
     /// The next place is not present.
     Fault,
-    /// The next event is one of which its source is asked.
+    /// The next event is one to which its source has to agree.
     Special(Next),
 }
 
@@ -80,8 +80,10 @@ struct Call<'a> {
     /// level that it delivers itself is not delivered twice.
     looks: Option<u32>,
     looked: bool,
-    /// A new datum, for the event that stands there.
-    measured: Option<(Next, u64)>,
+}
+
+fn measure(tie: &Arc<dyn Tie>, mask: u32) -> Option<u64> {
+    tie.measure(mask)
 }
 
 impl<'a> Call<'a> {
@@ -121,7 +123,7 @@ impl<'a> Call<'a> {
         if events.ring().is_none() {
             let room = self.max.wrapping_sub(self.copied).min(left);
             let buffer = &mut self.buffer;
-            let delivered = events.deliver_pending(room, |event, word| {
+            let delivered = events.deliver_pending(room, measure, |event, word| {
                 let copied = buffer.offer(event, word).is_ok();
                 if copied {
                     buffer.advance();
@@ -133,7 +135,7 @@ impl<'a> Call<'a> {
         }
         while left != 0 && self.copied != self.max {
             let buffer = &self.buffer;
-            match events.deliver(|event, word| buffer.offer(event, word)) {
+            match events.deliver(measure, |event, word| buffer.offer(event, word)) {
                 Ok(Delivered::Yes) => self.keep(),
                 Ok(Delivered::No) => {}
                 Ok(Delivered::Nothing) => break,
@@ -153,7 +155,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Delivers the next event, of which its source is asked.
+    /// Takes the next event, and delivers it if its source agrees.
     #[inline(never)]
     fn ask(&mut self, mut inner: SpinLockIrqGuard<'_, Inner>, next: Next) -> Result {
         let owner = inner.events.owner(next);
@@ -161,34 +163,14 @@ impl<'a> Call<'a> {
         let Some((_, registration)) = inner.events.peek() else {
             return Ok(());
         };
-        let (check, mut event) = (registration.is_to_check(), registration.newest());
-        match (asked, self.measured.take_if(|(place, _)| *place == next)) {
-            // What fires from here on is an event of its own.
-            (Some(asked), _) if check => {
-                let taken = inner.events.take(next);
-                drop(inner);
-                return match taken {
-                    true => self.check(&asked, event),
-                    false => Ok(()),
-                };
-            }
-            (_, Some((_, data))) => event.data = data,
-            (Some(asked), None) => {
-                drop(inner);
-                let data = asked.tie.measure(event.word as u32).unwrap_or(0);
-                self.measured = Some((next, data));
-                return Ok(());
-            }
-            (None, None) => {}
+        let event = registration.newest();
+        // What fires from here on is an event of its own.
+        let taken = inner.events.take(next);
+        drop(inner);
+        match asked.filter(|_| taken) {
+            Some(asked) => self.check(&asked, event),
+            None => Ok(()),
         }
-        if self.buffer.offer(&event, event.word).is_err() {
-            drop(inner);
-            return self.buffer.fault_in();
-        }
-        if inner.events.take(next) {
-            self.keep();
-        }
-        Ok(())
     }
 
     /// What was offered was taken.
@@ -280,7 +262,6 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Re
         copied: 0,
         looks: None,
         looked: false,
-        measured: None,
     };
     let mut woken = Woken::Done;
     if let Some(batch) = request.batch {

@@ -248,13 +248,26 @@ impl<T> Registration<T> {
             && self.nature == Nature::State
     }
 
-    /// Whether its source has a say in its newest event.
+    /// Asks for the datum anew, if it may have changed.
     #[inline]
-    pub fn is_special(&self) -> bool {
-        let result = Word(self.event.word).result() & RET_RECHECK;
-        let flags = self.event.flags & REQ_LAST_CHECK;
-        u64::from(result | flags) | self.event.data != 0
-            && (self.is_to_check() || self.is_to_measure())
+    fn measure(&mut self, measure: impl FnOnce(&T, u32) -> Option<u64>) {
+        if let Some(tie) = self.tie.as_ref().filter(|_| self.is_to_measure()) {
+            self.event.data = measure(tie, Word(self.event.word).mask()).unwrap_or(0);
+        }
+    }
+
+    /// Hands its newest event to `copy`, with mask and return flags, unless its source has to agree.
+    #[inline]
+    pub fn offer<R>(
+        &mut self,
+        from: impl FnOnce(&T, u32) -> Option<u64>,
+        copy: impl FnOnce(&Event, u64) -> R,
+    ) -> Option<R> {
+        if self.is_to_check() {
+            return None;
+        }
+        self.measure(from);
+        Some(copy(&self.event, self.outcome()))
     }
 
     /// What was merged into its newest event, as one to be posted again.

@@ -76,7 +76,8 @@ pub(crate) trait Tie: Send + Sync {
     /// What is true now, or what was counted; `finished` if no event of it is under way.
     fn look(&self, finished: bool) -> Option<Fired>;
 
-    /// The datum that belongs to `mask` now, if it is of the kind that changes.
+    /// The datum that belongs to `mask` now, if it is of the kind that changes. The queue's lock is
+    /// held, and the registration in its table; so what is watched is still there.
     fn measure(&self, _mask: u32) -> Option<u64> {
         None
     }

@@ -118,7 +118,7 @@ pub enum Delivered {
     No,
     /// There is none.
     Nothing,
-    /// Its source has a say in it.
+    /// Its source has to agree.
     Special(Next),
 }
 
@@ -604,17 +604,20 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// Hands the oldest event to `copy`, with its mask and return flags, and takes it if that succeeds.
+    /// `measure` is asked for the datum, if that may have changed.
     pub fn deliver<E>(
         &mut self,
+        measure: impl FnOnce(&T, u32) -> Option<u64>,
         copy: impl FnOnce(&Event, u64) -> Result<(), E>,
     ) -> Result<Delivered, E> {
-        let Some((next, registration)) = self.peek() else {
+        let Some((next, _)) = self.peek() else {
             return Ok(Delivered::Nothing);
         };
-        if registration.is_special() {
+        let registration = self.owner(next).and_then(|handle| self.table.get_mut(handle));
+        let Some(offered) = registration.and_then(|r| r.offer(measure, copy)) else {
             return Ok(Delivered::Special(next));
-        }
-        copy(&registration.event, registration.outcome())?;
+        };
+        offered?;
         Ok(match self.take(next) {
             true => Delivered::Yes,
             false => Delivered::No,
@@ -627,6 +630,7 @@ impl<M: Memory, T> State<M, T> {
     pub fn deliver_pending(
         &mut self,
         max: u32,
+        measure: impl Fn(&T, u32) -> Option<u64>,
         mut copy: impl FnMut(&Event, u64) -> bool,
     ) -> u32 {
         let mut delivered = 0u32;
@@ -636,8 +640,7 @@ impl<M: Memory, T> State<M, T> {
                 break;
             };
             if registration.sequel != Sequel::Nothing
-                || registration.is_special()
-                || !copy(&registration.event, registration.outcome())
+                || registration.offer(&measure, &mut copy) != Some(true)
             {
                 break;
             }

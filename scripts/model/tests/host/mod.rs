@@ -164,7 +164,7 @@ impl Host {
         };
         if self.state.ring().is_none() {
             let mut got = None;
-            self.state.deliver_pending(1, |event, word| {
+            self.state.deliver_pending(1, |(), _| None, |event, word| {
                 got = Some(Event { word, ..*event });
                 true
             });
@@ -172,7 +172,7 @@ impl Host {
                 return got;
             }
         }
-        match self.state.deliver(copy) {
+        match self.state.deliver(|(), _| None, copy) {
             Ok(Delivered::Yes) => got,
             Ok(Delivered::Special(next)) => {
                 let (_, event) = self.peek()?;
