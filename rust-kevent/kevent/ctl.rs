@@ -13,6 +13,7 @@ use super::{
         RET_OUTSTANDING, //
     },
     queue::{
+        template,
         Control,
         New,
         Queue, //
@@ -133,19 +134,6 @@ fn refuse(record: &mut Event, error: Error) {
     );
 }
 
-/// What every event of a registration begins as.
-fn template(control: &mut Control, request: &mut Event) -> Event {
-    control.generation = control.generation.wrapping_add(1);
-    request.data = control.generation;
-    Event {
-        error: 0,
-        data: 0,
-        param: [control.generation, 0],
-        word: 0,
-        ..*request
-    }
-}
-
 fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     let source = source::check(request)?;
     let hash = control.hash(request);
@@ -164,7 +152,8 @@ fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result
         return Err(ENOMEM);
     }
     queue.limit.charge()?;
-    let mut new = New::new(queue, template(control, request));
+    let generation = control.next_generation();
+    let mut new = New::new(queue, request, generation);
     let added = source.add(&mut new, request);
     match (added, new.handle()) {
         (Ok(()), Some(handle)) => control.keys.insert(hash, handle),
@@ -178,6 +167,7 @@ fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result
             return added.and(Err(ENOSPC));
         }
     }
+    request.data = generation;
     trace::add(queue, request);
     Ok(0)
 }
@@ -211,10 +201,12 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
     if let Some(tie) = &tie {
         tie.clone().prepare(request)?;
     }
-    let template = template(control, request);
+    let generation = control.next_generation();
     // It may be over since it was found.
+    let template = template(request, generation);
     let modified = queue.lock().events.modify(handle, template);
     let (outstanding, untaken) = modified.ok_or(ENOENT)?;
+    request.data = generation;
     if let Some(tie) = &tie {
         if let Some(fired) = tie.start(request) {
             queue.found_at(queue.lock(), handle, &fired, tie.always());

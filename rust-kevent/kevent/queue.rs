@@ -125,7 +125,7 @@ pub(crate) struct Control {
     /// All registrations.
     pub(crate) keys: Keys,
     /// The generation of the newest.
-    pub(crate) generation: u64,
+    generation: u64,
 }
 
 /// What wake-ups change.
@@ -598,7 +598,25 @@ impl WorkItem for Queue {
     }
 }
 
+/// What every event of a registration begins as.
+#[inline]
+pub(crate) fn template(request: &Event, generation: u64) -> Event {
+    Event {
+        error: 0,
+        data: 0,
+        param: [generation, 0],
+        word: 0,
+        ..*request
+    }
+}
+
 impl Control {
+    /// What tells a request from those before it.
+    pub(crate) fn next_generation(&mut self) -> u64 {
+        self.generation = self.generation.wrapping_add(1);
+        self.generation
+    }
+
     /// The hash of the key of a request.
     pub(crate) fn hash(&self, request: &Event) -> Hash {
         self.keys.hash(request.kind, request.id)
@@ -674,19 +692,22 @@ impl Control {
 /// A registration that `kevent_ctl()` makes, with `control` held.
 pub(crate) struct New<'a> {
     queue: &'a Arc<Queue>,
-    template: Event,
+    request: &'a Event,
+    generation: u64,
     handle: Option<Handle>,
 }
 
 impl<'a> New<'a> {
-    /// A registration whose events begin as `template`.
-    pub(crate) fn new(queue: &'a Arc<Queue>, template: Event) -> Self {
+    /// A registration that is not in the table yet.
+    pub(crate) fn new(queue: &'a Arc<Queue>, request: &'a Event, generation: u64) -> Self {
         New {
             queue,
-            template,
+            request,
+            generation,
             handle: None,
         }
     }
+
 
     /// The queue.
     pub(crate) fn queue(&self) -> &Arc<Queue> {
@@ -724,8 +745,10 @@ impl<'a> New<'a> {
         Ok(tie)
     }
 
+    #[inline]
     fn put(&mut self, inner: &mut Inner) -> Result<Target> {
-        let handle = inner.events.add(self.template).ok_or(ENOSPC)?;
+        let template = template(self.request, self.generation);
+        let handle = inner.events.add(template).ok_or(ENOSPC)?;
         self.handle = Some(handle);
         Ok(Target {
             queue: self.queue.clone(),
