@@ -305,7 +305,7 @@ static struct miscdevice kevent_device = {
 	.mode	= 0666,
 };
 
-/* What a registration and its node in the tree take, about. */
+/* What a registration, its key and its tie take, about. */
 #define KEVENT_WATCH_COST	256
 
 static int __init kevent_init_queues(void)

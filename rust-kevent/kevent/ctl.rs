@@ -12,6 +12,7 @@ use super::{
         RET_DONE,
         RET_OUTSTANDING, //
     },
+    keys::Hash,
     queue::{
         template,
         Control,
@@ -134,19 +135,30 @@ fn refuse(record: &mut Event, error: Error) {
     );
 }
 
+/// Removes a registration that has the key of `request`, if it is over or a ghost: if its file lives on
+/// under another number.
+#[cold]
+fn make_way(queue: &Queue, control: &mut Control, hash: Hash, request: &Event) -> Result {
+    let Some((inner, handle)) = control.lock(queue, hash, request) else {
+        return Ok(());
+    };
+    let tie = inner.events.tied(handle).cloned();
+    let over = inner.events.template(handle).is_none();
+    drop(inner);
+    let current = || tie.map_or(Ok(true), |tie| tie.is_of(request));
+    if !over && current()? {
+        return Err(EEXIST);
+    }
+    control.remove(queue, handle);
+    Ok(())
+}
+
 fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     let source = source::check(request)?;
     let hash = control.hash(request);
-    if let Some((inner, handle)) = control.lock(queue, hash, request) {
-        let tie = inner.events.tied(handle).cloned();
-        let over = inner.events.template(handle).is_none();
-        drop(inner);
-        // If not, it is a ghost: its file lives on under another number.
-        let current = || tie.map_or(Ok(true), |tie| tie.is_of(request));
-        if !over && current()? {
-            return Err(EEXIST);
-        }
-        control.remove(queue, handle);
+    // Most keys that are not there are not there by their hash.
+    if control.keys.find(hash, |_| true).is_some() {
+        make_way(queue, control, hash, request)?;
     }
     if !control.keys.reserve() {
         return Err(ENOMEM);

@@ -81,13 +81,7 @@ impl Keys {
         Hash((product as u64 ^ (product >> 64) as u64) as u32 | USED)
     }
 
-    #[inline]
-    fn place(&self, index: usize) -> Option<&Place> {
-        self.places.as_ref()?.get(index & self.mask)
-    }
-
     fn set(&mut self, index: usize, place: Place) {
-        let index = index & self.mask;
         if let Some(to) = self
             .places
             .as_mut()
@@ -100,14 +94,15 @@ impl Keys {
     /// The first place from `hash` on that is empty, or of which `is` says yes.
     #[inline]
     fn probe(&self, hash: Hash, mut is: impl FnMut(&Place) -> bool) -> Option<(usize, Place)> {
-        let mut index = hash.0 as usize;
+        let places = self.places.as_ref()?;
+        let mut index = hash.0 as usize & self.mask;
         // One place in five is empty at least.
         for _ in 0..=self.mask {
-            let place = self.place(index)?;
+            let place = places.get(index)?;
             if place.hash == 0 || is(place) {
                 return Some((index, *place));
             }
-            index = index.wrapping_add(1);
+            index = index.wrapping_add(1) & self.mask;
         }
         None
     }
@@ -169,27 +164,37 @@ impl Keys {
     /// Removes a key, if it is there.
     pub fn remove(&mut self, hash: Hash, handle: Handle) {
         let is = |place: &Place| place.handle == handle && place.hash == hash.0;
-        let Some((mut hole, found)) = self.probe(hash, is) else {
+        match self.probe(hash, is) {
+            Some((index, found)) if found.hash != 0 => self.clear(index),
+            _ => {}
+        }
+    }
+
+    /// Empties a place.
+    fn clear(&mut self, hole: usize) {
+        let (mask, mut hole) = (self.mask, hole & self.mask);
+        let Some(places) = &mut self.places else {
             return;
         };
-        if found.hash == 0 {
-            return;
-        }
         self.len = self.len.wrapping_sub(1);
         let mut index = hole;
-        for _ in 0..self.mask {
-            index = index.wrapping_add(1);
-            let Some(place) = self.place(index).copied().filter(|place| place.hash != 0) else {
+        for _ in 0..mask {
+            index = index.wrapping_add(1) & mask;
+            let Some(place) = places.get(index).copied().filter(|place| place.hash != 0) else {
                 break;
             };
             // It moves up to the hole, but not in front of where a lookup begins.
-            let passed = index.wrapping_sub(place.hash as usize) & self.mask;
-            if passed >= index.wrapping_sub(hole) & self.mask {
-                self.set(hole, place);
+            let passed = index.wrapping_sub(place.hash as usize) & mask;
+            if passed >= index.wrapping_sub(hole) & mask {
+                if let Some(to) = places.get_mut(hole) {
+                    *to = place;
+                }
                 hole = index;
             }
         }
-        self.set(hole, Place::EMPTY);
+        if let Some(to) = places.get_mut(hole) {
+            *to = Place::EMPTY;
+        }
     }
 
     /// All registrations, in no order.

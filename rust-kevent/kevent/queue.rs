@@ -598,6 +598,14 @@ impl WorkItem for Queue {
     }
 }
 
+/// Whether a registration has the key of `request`.
+#[inline]
+fn is_of(events: &Events, handle: Handle, request: &Event) -> bool {
+    events
+        .request(handle)
+        .is_some_and(|found| found.kind == request.kind && found.id == request.id)
+}
+
 /// What every event of a registration begins as.
 #[inline]
 pub(crate) fn template(request: &Event, generation: u64) -> Event {
@@ -624,11 +632,8 @@ impl Control {
 
     /// The registration of a request's key, even if it is over, in the state.
     pub(crate) fn find(&self, events: &Events, hash: Hash, request: &Event) -> Option<Handle> {
-        self.keys.find(hash, |handle| {
-            events
-                .request(handle)
-                .is_some_and(|found| found.kind == request.kind && found.id == request.id)
-        })
+        self.keys
+            .find(hash, |handle| is_of(events, handle, request))
     }
 
     /// The same, and locks the state if there is such a registration.
@@ -638,11 +643,12 @@ impl Control {
         hash: Hash,
         request: &Event,
     ) -> Option<(SpinLockIrqGuard<'a, Inner>, Handle)> {
-        // Most keys that are not there are not there by their hash.
-        self.keys.find(hash, |_| true)?;
-        let inner = queue.lock();
-        let handle = self.find(&inner.events, hash, request)?;
-        Some((inner, handle))
+        let mut inner = None;
+        let handle = self.keys.find(hash, |handle| {
+            let inner = inner.get_or_insert_with(|| queue.lock());
+            is_of(&inner.events, handle, request)
+        })?;
+        Some((inner?, handle))
     }
 
     /// Ends the registrations that are over in the state.
@@ -707,7 +713,6 @@ impl<'a> New<'a> {
             handle: None,
         }
     }
-
 
     /// The queue.
     pub(crate) fn queue(&self) -> &Arc<Queue> {
