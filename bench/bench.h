@@ -16,6 +16,10 @@
 
 #define BATCH	64		/* sources that fire before they are taken */
 
+/* Who waits for a larger batch waits so long for so many, where a peer can be told that. */
+#define LARGER		16
+#define LARGER_US	100
+
 extern uint64_t calls;		/* system calls since measure() began */
 
 _Noreturn void fail(const char *what);
@@ -45,8 +49,11 @@ struct peer {
 	void (*del)(const int *fd, unsigned int first, unsigned int num);
 	/* Takes @want events that have fired and are known as first, first + 1 ...; never sleeps. */
 	void (*take)(unsigned int first, unsigned int want);
-	/* Sleeps until there are events, and takes up to @max; any thread may. */
-	unsigned int (*wait)(unsigned int *known, unsigned int max);
+	/*
+	 * Sleeps until there are events, and takes up to @max; any thread may. With @larger it had
+	 * rather sleep a little longer, and find more.
+	 */
+	unsigned int (*wait)(unsigned int *known, unsigned int max, bool larger);
 	/* A level: it is read before it is taken again. */
 	bool level;
 };

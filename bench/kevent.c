@@ -84,12 +84,16 @@ static void take_get(unsigned int first, unsigned int want)
 		need(batch[i].user == first + i, "kevent: another source");
 }
 
-static unsigned int wait_ring(unsigned int *known, unsigned int max)
+static unsigned int wait_ring(unsigned int *known, unsigned int max, bool larger)
 {
+	static const struct kevent_wait_arg longer = {
+		.clock = CLOCK_MONOTONIC, .min_wait = 1000 * LARGER_US,
+	};
 	static __thread struct kevent_consumer mine;
 	static uint32_t owners;
 	unsigned int n = 0;
 	struct ukevent *ev;
+	int got;
 
 	if (!mine.ring)
 		need(!kevent_ring_join(&mine, &c, 1 + __atomic_add_fetch(&owners, 1,
@@ -103,14 +107,21 @@ static unsigned int wait_ring(unsigned int *known, unsigned int max)
 		if (n)
 			return n;
 		calls++;
-		need(kevent_ring_wait(&mine, NULL) >= 0 || errno == EINTR, "kevent_wait");
+		if (larger)
+			got = kevent_wait(mine.fd, LARGER, (uint32_t)mine.next, &longer,
+					  KEVENT_FLAGS_EXT_ARG);
+		else
+			got = kevent_ring_wait(&mine, NULL);
+		need(got >= 0 || errno == EINTR, "kevent_wait");
 	}
 }
 
-static unsigned int wait_get(unsigned int *known, unsigned int max)
+static unsigned int wait_get(unsigned int *known, unsigned int max, bool larger)
 {
 	static __thread struct ukevent got[BATCH];
 	int i, n;
+
+	(void)larger;
 
 	calls++;
 	n = kevent_get_events(c.fd, 1, max < BATCH ? max : BATCH, NULL, got, 0);

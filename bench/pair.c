@@ -19,7 +19,7 @@ static void *consume(void *arg)
 	peer->add(&ping, 0, 1);
 	pthread_barrier_wait(&ready);
 	for (; left; left--) {
-		need(peer->wait(&known, 1) == 1 && known == 0, "another source");
+		need(peer->wait(&known, 1, false) == 1 && known == 0, "another source");
 		fire(pong);
 	}
 	return NULL;

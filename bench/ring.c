@@ -72,6 +72,21 @@ void ring_submit(struct ring *r)
 	r->unsubmitted = 0;
 }
 
+void ring_wait(struct ring *r)
+{
+	/* struct io_uring_getevents_arg of newer headers. */
+	const struct {
+		uint64_t sigmask;
+		uint32_t sigmask_sz, min_wait_usec;
+		uint64_t ts;
+	} larger = { .min_wait_usec = LARGER_US };
+
+	calls++;
+	need(!syscall(__NR_io_uring_enter, r->fd, 0, LARGER,
+		      IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG | r->enter, &larger,
+		      sizeof(larger)) || errno == EINTR || errno == ETIME, "io_uring_enter: wait");
+}
+
 void ring_enter(struct ring *r, unsigned int completions)
 {
 	need(!enter(r, 0, completions, IORING_ENTER_GETEVENTS) || errno == EINTR,

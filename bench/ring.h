@@ -23,6 +23,8 @@ struct io_uring_sqe *ring_sqe(struct ring *r);
 void ring_submit(struct ring *r);
 /* Lets the kernel complete what it put off, and waits for @completions. */
 void ring_enter(struct ring *r, unsigned int completions);
+/* Waits for LARGER completions, and after LARGER_US for one. */
+void ring_wait(struct ring *r);
 
 static inline struct io_uring_cqe *ring_peek(struct ring *r)
 {

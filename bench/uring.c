@@ -82,7 +82,7 @@ static void take(unsigned int first, unsigned int want)
 }
 
 /* One thread only: a ring has one consumer. */
-static unsigned int wait_uring(unsigned int *known, unsigned int max)
+static unsigned int wait_uring(unsigned int *known, unsigned int max, bool larger)
 {
 	struct io_uring_cqe *cqe;
 	unsigned int n = 0;
@@ -95,7 +95,10 @@ static unsigned int wait_uring(unsigned int *known, unsigned int max)
 		}
 		if (n)
 			return n;
-		ring_enter(&ring, 1);
+		if (larger)
+			ring_wait(&ring);
+		else
+			ring_enter(&ring, 1);
 	}
 }
 

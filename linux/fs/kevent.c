@@ -65,24 +65,20 @@ fault:
 	user_write_access_end();
 }
 
+/* @from with another word; called where a fault must not be served. */
 int kevent_copy_out(struct ukevent __user *to, const struct ukevent *from,
 		    u64 word)
 {
+	const u64 *src = (const u64 *)from, *last = (const u64 *)&from->word;
+	u64 __user *dst = (u64 __user *)to;
 	int ret = -EFAULT;
 
 	pagefault_disable();
 	if (!user_write_access_begin(to, sizeof(*to)))
 		goto out;
-	unsafe_put_user(from->id, &to->id, fault);
-	unsafe_put_user(from->type, &to->type, fault);
-	unsafe_put_user(from->event, &to->event, fault);
-	unsafe_put_user(from->req_flags, &to->req_flags, fault);
-	unsafe_put_user(from->error, &to->error, fault);
-	unsafe_put_user(from->data, &to->data, fault);
-	unsafe_put_user(from->user, &to->user, fault);
-	unsafe_put_user(from->param[0], &to->param[0], fault);
-	unsafe_put_user(from->param[1], &to->param[1], fault);
-	unsafe_put_user(word, &to->word, fault);
+	for (; src != last; dst++, src++)
+		unsafe_put_user(*src, dst, fault);
+	unsafe_put_user(word, dst, fault);
 	ret = 0;
 fault:
 	user_write_access_end();
@@ -192,17 +188,12 @@ static int kevent_set_sigmask(const struct kevent_wait_arg *arg)
 	return set_user_sigmask(mask, arg->sigmask_size);
 }
 
-/*
- * Reads the timeout of a call, and replaces the signal mask if @arg says so.
- * Who calls it ends with restore_saved_sigmask_unless().
- */
-static int kevent_begin_wait(struct kevent_timeout *t, const void __user *arg,
-			     unsigned int flags)
+static int kevent_read_wait(struct kevent_timeout *t, const void __user *arg,
+			    unsigned int flags)
 {
 	struct kevent_wait_arg ext;
 	int ret;
 
-	*t = (struct kevent_timeout){};
 	if (flags & ~(KEVENT_FLAGS_ABSTIME | KEVENT_FLAGS_EXT_ARG))
 		return -EINVAL;
 	if (!(flags & KEVENT_FLAGS_EXT_ARG))
@@ -234,6 +225,20 @@ static int kevent_begin_wait(struct kevent_timeout *t, const void __user *arg,
 		t->batch_until = ktime_add_safe(ktime_get(), batch);
 	}
 	return kevent_set_sigmask(&ext);
+}
+
+/*
+ * Reads the timeout of a call, and replaces the signal mask if @arg says so.
+ * Who calls it ends with restore_saved_sigmask_unless().
+ */
+static __always_inline int kevent_begin_wait(struct kevent_timeout *t,
+					     const void __user *arg,
+					     unsigned int flags)
+{
+	*t = (struct kevent_timeout){ .kind = KEVENT_TIMEOUT_NEVER };
+	if (!arg && !flags)
+		return 0;
+	return kevent_read_wait(t, arg, flags);
 }
 
 SYSCALL_DEFINE3(kevent_init, struct kevent_ring __user *, ring,

@@ -22,6 +22,8 @@
 
 #define KEYS_IN		(EPOLLIN | EPOLLRDNORM)
 #define KEYS_OUT	(EPOLLOUT | EPOLLWRNORM)
+/* The key of sock_def_readable(). */
+#define KEYS_RECEIVED	(KEYS_IN | EPOLLRDBAND | EPOLLPRI)
 /* What says only that something came, or that there is room. */
 #define KEYS_FLOW	(KEYS_IN | EPOLLRDBAND | EPOLLPRI | KEYS_OUT | EPOLLWRBAND)
 
@@ -252,6 +254,42 @@ static void kevent_socket_flow(struct sock *sk, __poll_t key, struct kevent_sock
 		s->mask |= KEVENT_SOCKET_URGENT;
 }
 
+/*
+ * What comes most: data for a stream socket that is open both ways, and
+ * nothing else. Says what kevent_socket_flow() would.
+ */
+static bool kevent_stream_received(struct sock *sk, __poll_t key, struct kevent_socket *s)
+{
+	int bytes;
+
+	if (!(key & KEYS_IN) || key & ~KEYS_RECEIVED ||
+	    READ_ONCE(sk->sk_state) != TCP_ESTABLISHED || READ_ONCE(sk->sk_shutdown))
+		return false;
+	if (sk_is_tcp(sk)) {
+		const struct tcp_sock *tp = tcp_sk(sk);
+
+		/* kTLS and BPF keep what they have received elsewhere. */
+		if (READ_ONCE(tp->urg_data) || READ_ONCE(sk->sk_prot)->sock_is_readable)
+			return false;
+		bytes = READ_ONCE(tp->rcv_nxt) - READ_ONCE(tp->copied_seq);
+		if (bytes < READ_ONCE(sk->sk_rcvlowat))
+			return false;
+	} else if (sk_is_stream_unix(sk)) {
+#if IS_ENABLED(CONFIG_AF_UNIX_OOB)
+		if (READ_ONCE(unix_sk(sk)->oob_skb))
+			return false;
+#endif
+		bytes = READ_ONCE(unix_sk(sk)->inq_len);
+	} else {
+		return false;
+	}
+	if (bytes <= 0)
+		return false;
+	s->mask = KEVENT_SOCKET_RECV;
+	s->data = bytes;
+	return true;
+}
+
 /**
  * kevent_socket_woken - what a wake-up says
  * @sock: an open socket
@@ -265,6 +303,8 @@ bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *
 	__poll_t key = (__force __poll_t)events;
 	struct sock *sk = sock->sk;
 
+	if (likely(kevent_stream_received(sk, key, s)))
+		return true;
 	if (key & KEYS_FLOW && !(key & ~KEYS_FLOW)) {
 		kevent_socket_flow(sk, key, s);
 	} else if (!kevent_socket_state(sk, s)) {

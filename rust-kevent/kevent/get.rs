@@ -90,12 +90,13 @@ impl<'a> Call<'a> {
     /// Locks the state, when what is to be looked at again was: some of it in any case, all of it
     /// before less than `need` events are found.
     #[inline(always)]
-    fn lock(&mut self, need: u32) -> SpinLockIrqGuard<'a, Inner> {
+    fn lock(&mut self, need: impl FnOnce(&Self) -> u32) -> SpinLockIrqGuard<'a, Inner> {
         let inner = self.queue.lock();
         let left = *self.looks.get_or_insert(inner.events.to_look_at());
         if left == 0 {
             return inner;
         }
+        let need = need(self);
         self.look(inner, need)
     }
 
@@ -187,8 +188,7 @@ impl<'a> Call<'a> {
             if unsafe { bindings::kevent_is_dying() } {
                 return Err(EINTR);
             }
-            let need = u32::from(self.copied < self.min.max(1));
-            let mut inner = self.lock(need);
+            let mut inner = self.lock(|call| u32::from(call.copied < call.min.max(1)));
             match self.copy_round(&mut inner.events) {
                 Round::Over => return Ok(()),
                 Round::Full => {}
@@ -241,7 +241,7 @@ impl<'a> Call<'a> {
             takes: self.max.saturating_sub(self.copied),
             deadline,
         };
-        let mut inner = self.lock(events);
+        let mut inner = self.lock(|_| events);
         self.queue.sleep(&mut inner, &wait, |state| {
             events.saturating_sub(state.available(u64::from(events)) as u32)
         })

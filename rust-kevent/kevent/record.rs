@@ -61,29 +61,23 @@ pub(crate) fn answer(record: &mut Event, result: u32, error: u32) {
 }
 
 /// Where `kevent_get_events()` copies events to.
-pub(crate) struct Buffer {
-    next: UserPtr,
-    room: usize,
-}
+pub(crate) struct Buffer(UserPtr);
 
 impl Buffer {
-    /// Room for `len` events.
-    pub(crate) fn new(user: UserPtr, len: usize) -> Self {
-        Buffer {
-            next: user,
-            room: len.saturating_mul(size_of::<Event>()),
-        }
+    /// The first of as many places as the caller fills.
+    pub(crate) fn new(user: UserPtr) -> Self {
+        Buffer(user)
     }
 
+    /// The place of the next event.
     fn writer(&self) -> UserSliceWriter {
-        UserSlice::new(self.next, self.room).writer()
+        UserSlice::new(self.0, size_of::<Event>()).writer()
     }
 
     /// Copies an event with another word to where the next one goes, which stays where it is. Does
     /// not sleep. [`EFAULT`] if the place is not present.
     pub(crate) fn offer(&self, event: &Event, word: u64) -> Result {
-        // The caller has room for as many as it takes.
-        let to = self.next.as_mut_ptr().cast();
+        let to = self.0.as_mut_ptr().cast();
         // SAFETY: The event is valid, and the call checks the address.
         to_result(unsafe { bindings::kevent_copy_out(to, core::ptr::from_ref(event).cast(), word) })
     }
@@ -97,8 +91,7 @@ impl Buffer {
 
     /// The place has an event that stays.
     pub(crate) fn advance(&mut self) {
-        self.next = self.next.wrapping_byte_add(size_of::<Event>());
-        self.room = self.room.saturating_sub(size_of::<Event>());
+        self.0 = self.0.wrapping_byte_add(size_of::<Event>());
     }
 
     /// Makes the place of the next event present.

@@ -2,9 +2,9 @@
 
 //! Registrations, and the table that holds those of one queue.
 //!
-//! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, four
-//! for each power of two, so that no registration ever moves, a lookup is two loads, and at most a
-//! quarter of the table is unused: a handle has the chunk in its upper 6 bits, and the place in it
+//! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, eight
+//! for each power of two, so that no registration ever moves, a lookup is two loads, and at most an
+//! eighth of the table is unused: a handle has the chunk in its upper 7 bits, and the place in it
 //! below. Chunks are allocated by the caller, outside the lock.
 
 use super::{
@@ -294,9 +294,9 @@ impl Merged {
 
 const FIRST_SHIFT: u32 = 6;
 /// Binary logarithm of the number of chunks for each power of two.
-const STEP_SHIFT: u32 = 2;
+const STEP_SHIFT: u32 = 3;
 const CHUNKS: usize = 16 << STEP_SHIFT;
-const OFFSET_BITS: u32 = 26;
+const OFFSET_BITS: u32 = 25;
 
 const _: () = assert!(CHUNKS <= 1 << (32 - OFFSET_BITS));
 const _: () = assert!(FIRST_SHIFT as usize + (CHUNKS >> STEP_SHIFT) <= OFFSET_BITS as usize);

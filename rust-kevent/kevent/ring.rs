@@ -30,7 +30,7 @@
 //! |-------------------------------|---------|----------------------------------------------------|
 //! | fill: look at the word        | acquire | finish (release): the old payload was read         |
 //! | fill: write the word          | release | take (acquire): the payload is there               |
-//! | fill: write the word          | release | touch (acquire): the private head is there         |
+//! | fill: write the word          | release | touch (acquire): earlier private heads are there   |
 //! | fill: publish the position    | release | consumer's load (acquire): the word is there       |
 //! | merge: change the word        | release | take (acquire): what made the source fire is there |
 //! | touch: write the word again   | full    | take (acquire), and fill (release), as above       |
@@ -343,7 +343,7 @@ impl<M: Memory> Ring<M> {
         memory.write(position, &registration.event, fired.error);
         memory.data(position).store(fired.data, Relaxed);
         memory.head().store(head, Relaxed);
-        // ORDERING: whoever takes the entry sees the payload, and whoever touches it the head.
+        // ORDERING: whoever takes the entry sees the payload, and whoever touches it earlier heads.
         memory.word(position).store(word.0, Release);
         // ORDERING: whoever sees the position sees the word.
         memory.position().store(head, Release);
@@ -683,9 +683,9 @@ impl<M: Memory> Ring<M> {
 /// An entry into which the same bits were merged before needs no more than that its word is touched: a
 /// consumer that takes it later has then seen what made the source fire. So this takes no lock.
 ///
-/// Nothing may have filled the slot again, and the word, whose lap comes round, have come to be the
-/// same. Who fills a slot writes the head first; so a head that is not a lap ahead, seen after the
-/// touch, says that the entry was still there at the touch.
+/// The slot may have been filled again, and its word, whose lap comes round, be the same. But then the
+/// head has gone round 255 times before that word was written. So a head that is not a lap ahead, seen
+/// after the touch, says that the entry was still there at the touch.
 ///
 /// One thread at a time sets or touches it; sources have a lock that sees to that.
 pub struct Repeat {
@@ -733,8 +733,8 @@ impl Repeat {
             return false;
         }
         let (position, word) = (self.position.load(Relaxed), self.word.load(Relaxed));
-        // ORDERING: who takes the word sees what made the source fire; and if another entry had it,
-        // its head is seen below.
+        // ORDERING: who takes the word sees what made the source fire; and if it is another entry's,
+        // the head before that is seen below.
         if memory.word(position).cmpxchg(word, word, Full).is_err() {
             return false;
         }

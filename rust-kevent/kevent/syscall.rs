@@ -124,7 +124,7 @@ unsafe extern "C" fn kevent_do_get_events(
                 deadline,
                 batch,
             };
-            let buffer = Buffer::new(UserPtr::from_ptr(buf), max_nr as usize);
+            let buffer = Buffer::new(UserPtr::from_ptr(buf));
             let got = get::get_events(&queue, &request, buffer);
             trace::get(&queue, min_nr, max_nr, returned(got));
             got

@@ -89,17 +89,6 @@ pub const MUTATIONS: &[Mutation] = &[
         "lost",
     ),
     mutation(
-        "head_written_after_the_word",
-        "ring",
-        "memory.head().store(head, Relaxed);
-        // ORDERING: whoever takes the entry sees the payload, and whoever touches it the head.
-        memory.word(position).store(word.0, Release);",
-        "memory.word(position).store(word.0, Release);
-        memory.head().store(head, Relaxed);",
-        "touch_of_an_old_entry",
-        "lost",
-    ),
-    mutation(
         "word_stored_relaxed",
         "ring",
         "memory.word(position).store(word.0, Release);",
