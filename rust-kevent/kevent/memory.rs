@@ -252,14 +252,14 @@ unsafe impl Place for RingAccess {
 /// # Invariants
 ///
 /// All of it is of one [`RingMemory`].
-struct RingView<'a> {
+struct RingView<'a, P: Place> {
     base: NonNull<u8>,
     mask: usize,
-    head: &'a Atomic<u64>,
+    of: &'a P,
 }
 
 // SAFETY: By the type invariant.
-unsafe impl Place for RingView<'_> {
+unsafe impl<P: Place> Place for RingView<'_, P> {
     #[inline(always)]
     fn base(&self) -> NonNull<u8> {
         self.base
@@ -272,7 +272,7 @@ unsafe impl Place for RingView<'_> {
 
     #[inline(always)]
     fn private_head(&self) -> &Atomic<u64> {
-        self.head
+        self.of.private_head()
     }
 }
 
@@ -345,7 +345,7 @@ impl<P: Place> Memory for P {
         RingView {
             base: self.base(),
             mask: self.mask(),
-            head: self.private_head(),
+            of: self,
         }
     }
 }

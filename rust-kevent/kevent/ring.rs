@@ -243,7 +243,7 @@ impl<M: Memory> Ring<M> {
     ) -> bool {
         // What is behind it is looked up once, and not after each write.
         let memory = self.memory.local();
-        let (newest, position, lap) = (registration.position, self.head, self.lap);
+        let (newest, position) = (registration.position, self.head);
         let here = self.is_here(newest);
         let slot = self.slots.at_mut(position);
         if self.stepped != 0 || slot.bound {
@@ -256,6 +256,7 @@ impl<M: Memory> Ring<M> {
         // ORDERING: the consumer that finished the slot has read its payload.
         let vacant = Word(memory.word(position).load(Acquire)).is_finished();
         if vacant {
+            let lap = self.lap;
             let head = Self::fill(&memory, slot, registration, handle, position, lap, fired);
             drop(memory);
             self.head = head;

@@ -44,11 +44,33 @@ pub const POLLFREE: u32 = 0x4000;
 
 /// What is told of wake-ups.
 pub trait WakeFn: Send + Sync {
-    /// Called on each wake-up with its `POLL*` bits, 0 if it carries none. Returns whether an
-    /// exclusive wake-up has done its work with this entry, so that others need not be woken.
+    /// Called on each wake-up with its `POLL*` bits, 0 if it carries none.
     ///
     /// The lock of the wait queue is held; the context is any up to a hard interrupt.
-    fn wake(&self, mask: u32, wakeup: &Wakeup) -> bool;
+    fn wake(&self, mask: u32, wakeup: &Wakeup) -> Woken;
+
+    /// Called in place of that when the wait queue goes away.
+    fn gone(&self);
+}
+
+/// What a wake-up was to an entry. The values are those that wait queues know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Woken {
+    /// An exclusive wake-up goes on to others.
+    No = 0,
+    /// An exclusive wake-up has done its work, and others need not be woken.
+    Yes = 1,
+}
+
+impl From<bool> for Woken {
+    #[inline(always)]
+    fn from(woken: bool) -> Self {
+        match woken {
+            true => Woken::Yes,
+            false => Woken::No,
+        }
+    }
 }
 
 /// A wake-up under way.
@@ -163,13 +185,13 @@ impl<T: WakeFn> WaitEntry<T> {
         let mask = key.addr() as u32;
         // SAFETY: By the safety requirement.
         let this = unsafe { container_of!(Opaque::cast_from(entry), Self, entry) };
-        // SAFETY: By the safety requirement. The lock, and `head`, keep `drop()` from going on.
-        let woken = unsafe { (*this).data.wake(mask, &Wakeup(())) };
         if mask & POLLFREE != 0 {
             // SAFETY: By the safety requirement, and `this` is not used any more.
             unsafe { Self::leave(this, entry) };
+            return Woken::Yes as c_int;
         }
-        c_int::from(woken)
+        // SAFETY: By the safety requirement. The lock, and `head`, keep `drop()` from going on.
+        unsafe { (*this).data.wake(mask, &Wakeup(())) as c_int }
     }
 
     /// Takes an entry off a queue that goes away.
@@ -180,6 +202,8 @@ impl<T: WakeFn> WaitEntry<T> {
     #[cold]
     unsafe fn leave(this: *const Self, entry: *mut bindings::wait_queue_entry) {
         // SAFETY: The lock is held, and whoever drops the entry waits for the store below.
+        unsafe { (*this).data.gone() };
+        // SAFETY: As above.
         unsafe { bindings::list_del_init(&raw mut (*entry).entry) };
         // SAFETY: The field is valid up to the store. `Atomic` has the layout of its value.
         //

@@ -76,7 +76,7 @@ use crate::{
         wait::{
             WakeFn,
             Wakeup,
-            POLLFREE, //
+            Woken, //
         },
         Arc,
         SetOnce,
@@ -462,14 +462,14 @@ impl<K: Kind> Told<K> {
 
     /// By who finds what fired in the key.
     #[inline(never)]
-    fn report_key(&self, key: u32, wakeup: &Wakeup) -> bool {
+    fn report_key(&self, key: u32, wakeup: &Wakeup) -> Woken {
         let Some(fired) = self.kind.woken(key, self.wanted) else {
-            return false;
+            return Woken::No;
         };
         if self.member.is_some() {
-            return self.tell(fired);
+            return self.tell(fired).into();
         }
-        self.report(&fired, wakeup)
+        self.report(&fired, wakeup).into()
     }
 
     #[cold]
@@ -477,37 +477,32 @@ impl<K: Kind> Told<K> {
         let member = self.member.as_ref();
         member.is_some_and(|member| member.tell(&fired, K::ALWAYS))
     }
-
-    /// The wait queue goes away.
-    #[cold]
-    fn gone(&self) -> bool {
-        self.report_slowly(Fired {
-            mask: K::HUNG_UP,
-            result: RET_DONE | RET_BROKEN,
-            ..Fired::default()
-        })
-    }
 }
 
 impl<K: Kind> WakeFn for Told<K> {
     #[inline(always)]
-    fn wake(&self, key: u32, wakeup: &Wakeup) -> bool {
-        if key & POLLFREE != 0 {
-            return self.gone();
-        }
+    fn wake(&self, key: u32, wakeup: &Wakeup) -> Woken {
         // The queue's lock is not for what another bit's waiters are woken by.
         let Some(fired) = self.kind.woken(key, self.wanted) else {
-            return false;
+            return Woken::No;
         };
         // Who takes turns never learns what to say again.
         if self.again(&fired) {
             trace::fire(&self.target.queue, fired.mask, false);
-            return true;
+            return Woken::Yes;
         }
         if K::COMPUTES {
             self.report_key(key, wakeup)
         } else {
-            self.report_fired(fired, wakeup)
+            self.report_fired(fired, wakeup).into()
         }
+    }
+
+    fn gone(&self) {
+        self.report_slowly(Fired {
+            mask: K::HUNG_UP,
+            result: RET_DONE | RET_BROKEN,
+            ..Fired::default()
+        });
     }
 }
