@@ -46,7 +46,9 @@ const _: () = {
     assert!(size_of::<Event>() == size_of::<bindings::ukevent>());
     assert!(align_of::<Event>() == align_of::<bindings::ukevent>());
     assert!(offset_of!(Event, kind) == offset_of!(bindings::ukevent, type_));
-    assert!(offset_of!(Event, kind) % 8 == 0 && offset_of!(Event, mask) == offset_of!(Event, kind) + 4);
+    assert!(
+        offset_of!(Event, kind) % 8 == 0 && offset_of!(Event, mask) == offset_of!(Event, kind) + 4
+    );
     assert!(offset_of!(Event, mask) == offset_of!(bindings::ukevent, event));
     assert!(offset_of!(Event, flags) == offset_of!(bindings::ukevent, req_flags));
     assert!(offset_of!(Event, error) == offset_of!(bindings::ukevent, error));
@@ -366,9 +368,9 @@ mod tests {
     use super::{
         super::{
             array::{
-        Array,
-        Circle, //
-    },
+                Array,
+                Circle, //
+            },
             event::{
                 Event,
                 Fired, //

@@ -266,7 +266,10 @@ impl Queue {
     }
 
     /// Locks the state where interrupts are off.
-    pub(crate) fn lock_with<'a>(&'a self, irq: &'a LocalInterruptDisabled) -> SpinLockGuard<'a, Inner> {
+    pub(crate) fn lock_with<'a>(
+        &'a self,
+        irq: &'a LocalInterruptDisabled,
+    ) -> SpinLockGuard<'a, Inner> {
         self.inner.lock_with(irq)
     }
 

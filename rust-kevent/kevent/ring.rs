@@ -313,7 +313,10 @@ impl<M: Memory> Ring<M> {
         let Some(registration) = table.get_mut(handle) else {
             return false;
         };
-        let (slot, lap) = (self.slots.at_mut(position), Word::lap_of(position, self.shift));
+        let (slot, lap) = (
+            self.slots.at_mut(position),
+            Word::lap_of(position, self.shift),
+        );
         let memory = &self.memory;
         self.head = Self::fill(memory, slot, registration, handle, position, lap, fired);
         self.stepped = 0;
@@ -530,11 +533,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// The registration whose untaken entry is at `position`.
-    fn untaken_at<'a, T>(
-        &self,
-        table: &'a Table<T>,
-        position: u64,
-    ) -> Option<&'a Registration<T>> {
+    fn untaken_at<'a, T>(&self, table: &'a Table<T>, position: u64) -> Option<&'a Registration<T>> {
         let registration = table.get(self.slots.at(position).registration)?;
         self.is_untaken(registration, position)
             .then_some(registration)

@@ -348,9 +348,7 @@ impl<M: Memory, T> State<M, T> {
         if registration.phase == Phase::Armed {
             let fired = Fired { mask, ..*fired };
             let published = match &mut self.ring {
-                Some(ring) if self.pending.is_empty() => {
-                    ring.publish(registration, handle, &fired)
-                }
+                Some(ring) if self.pending.is_empty() => ring.publish(registration, handle, &fired),
                 Some(_) => false,
                 None if registration.plain => {
                     registration.keep(&fired);
@@ -578,7 +576,11 @@ impl<M: Memory, T> State<M, T> {
 
     /// Whether an event waits for a consumer.
     pub fn has_events(&mut self) -> bool {
-        !self.pending.is_empty() || self.ring.as_mut().is_some_and(|ring| ring.oldest(&self.table).is_some())
+        !self.pending.is_empty()
+            || self
+                .ring
+                .as_mut()
+                .is_some_and(|ring| ring.oldest(&self.table).is_some())
     }
 
     /// How many events wait for a consumer, up to `limit`.
@@ -613,7 +615,9 @@ impl<M: Memory, T> State<M, T> {
         let Some((next, _)) = self.peek() else {
             return Ok(Delivered::Nothing);
         };
-        let registration = self.owner(next).and_then(|handle| self.table.get_mut(handle));
+        let registration = self
+            .owner(next)
+            .and_then(|handle| self.table.get_mut(handle));
         let Some(offered) = registration.and_then(|r| r.offer(measure, copy)) else {
             return Ok(Delivered::Special(next));
         };

@@ -15,6 +15,9 @@ pub enum Arch {
 
 /// QEMU for an architecture.
 pub struct Qemu {
+    /// The processor of a boot that counts: without an instruction that gives random numbers, so that
+    /// two boots are alike.
+    pub counted_cpu: &'static str,
     pub program: &'static str,
     /// Its Debian package.
     pub package: &'static str,
@@ -61,6 +64,7 @@ const X86_64: Facts = Facts {
     qemu: Some(Qemu {
         program: "qemu-system-x86_64",
         package: "qemu-system-x86",
+        counted_cpu: "max,-rdrand,-rdseed",
         machine: "q35",
         console: "ttyS0",
     }),
@@ -84,6 +88,7 @@ const ARM64: Facts = Facts {
     qemu: Some(Qemu {
         program: "qemu-system-aarch64",
         package: "qemu-system-arm",
+        counted_cpu: "max",
         machine: "virt",
         console: "ttyAMA0",
     }),

@@ -152,7 +152,10 @@ pub fn qemu(
     initramfs: &Path,
 ) -> Command {
     let Qemu {
-        machine, console, ..
+        counted_cpu,
+        machine,
+        console,
+        ..
     } = machine;
     let mut qemu = command(program);
     qemu.args(["-nodefaults", "-no-user-config", "-no-reboot"]);
@@ -166,7 +169,7 @@ pub fn qemu(
                 "-icount",
                 "shift=0,sleep=off",
                 "-cpu",
-                "max",
+                counted_cpu,
             ]);
         }
         (Accel::Tcg, false) => {

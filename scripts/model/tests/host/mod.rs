@@ -164,10 +164,14 @@ impl Host {
         };
         if self.state.ring().is_none() {
             let mut got = None;
-            self.state.deliver_pending(1, |(), _| None, |event, word| {
-                got = Some(Event { word, ..*event });
-                true
-            });
+            self.state.deliver_pending(
+                1,
+                |(), _| None,
+                |event, word| {
+                    got = Some(Event { word, ..*event });
+                    true
+                },
+            );
             if got.is_some() {
                 return got;
             }
