@@ -64,7 +64,7 @@
 //! * `control` may be held while memory is allocated and files are polled, never while user memory is
 //!   touched.
 //! * No lock is held while a tie is asked, except `control` by `kevent_ctl()`. So a queue in a queue
-//!   takes no two locks of one class.
+//!   takes no two locks of one class. For its datum it is asked under `inner`, and takes no lock.
 //! * The wake-up of a queue that is watched holds its `pollers` and takes the `inner` of the watching
 //!   one. That one's pollers are told by a work item, for the same reason.
 //!
@@ -75,7 +75,7 @@
 //! | `Queue::inner`, with all of `State`| itself                                         |
 //! | `Control`                          | `control`                                      |
 //! | `FileTie::rare`                    | `control`; its own lock only lends it out      |
-//! | what a file's wait-queue entry has | never changes                                  |
+//! | what a file's wait-queue entry has | never changes, but for `repeat`: the lock of the wait queue |
 //! | `Clockwork`                        | the lock of the queue's timers                 |
 //! | words and data of the ring         | atomic; see `ring`                             |
 //! | the rest of an entry               | written by the kernel while the slot is finished |
@@ -87,6 +87,11 @@
 //!   the same, after it has copied the event.
 //! * *Take and fire again*: a merge into the word either comes before the take, whose acquire then
 //!   shows what made the source fire, or fails, and the event is appended.
+//! * *Fire again and everything else*: a wake-up that says nothing new touches the word without the
+//!   queue's lock, by a compare-exchange. That fails when the entry was taken, retracted, committed or
+//!   is another's; see `ring::Repeat`. Then it goes the long way.
+//! * *Measure and close*: a registration leaves the table, under `inner`, before its tie ends, and that
+//!   before the file is released. So what is in the table can be asked for its datum under `inner`.
 //! * *Take and REMOVE*: REMOVE retracts by compare-exchange. If it fails, the answer says OUTSTANDING.
 //! * *Fire and REMOVE*: what fires after the registration left the table concerns nobody. The tie then
 //!   ends: its entries leave the wait queues under the lock that wake-ups hold, and its timer leaves

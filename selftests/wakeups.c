@@ -207,4 +207,74 @@ TEST(modify_while_it_fires)
 	close(fd);
 }
 
+/*
+ * A file fires a few times while its event is taken, the later ones without the lock of the queue:
+ * whatever the moment, the consumer comes to see all of it.
+ */
+
+#define BURSTS	6000
+#define BURST	6
+
+static void *fires_again(void *arg)
+{
+	struct modified *m = arg;
+	uint32_t i, j;
+
+	pin(1);
+	for (i = 1; i <= BURSTS; i++) {
+		meet(&m->arrived, 2, 2 * i - 1);
+		for (j = 0; j < BURST; j++) {
+			eventfd_write(m->file, 1);
+			dawdle(i * 31 % 4096);
+		}
+		meet(&m->arrived, 2, 2 * i);
+	}
+	return NULL;
+}
+
+TEST(fires_again_while_taken)
+{
+	struct modified m = { .file = eventfd(0, EFD_NONBLOCK) };
+	struct __kernel_timespec second = { 1, 0 };
+	struct kevent_consumer c;
+	int lost = 0, merged = 0;
+	struct ukevent *ev;
+	eventfd_t count;
+	pthread_t other;
+	uint32_t i, sum;
+
+	ASSERT_EQ(0, kevent_ring_open(&c, 4, 0, 1));
+	ASSERT_EQ(1, add_file(c.fd, m.file, POLLIN, KEVENT_REQ_ET));
+	ASSERT_EQ(0, pthread_create(&other, NULL, fires_again, &m));
+	pin(0);
+	for (i = 1; i <= BURSTS && !lost; i++) {
+		meet(&m.arrived, 2, 2 * i - 1);
+		dawdle(i * 97 % 16384);
+		for (sum = 0; sum < BURST && !lost;) {
+			ev = kevent_ring_take(&c);
+			if (!ev) {
+				lost = kevent_ring_wait(&c, &second) == 0;
+				continue;
+			}
+			if (!eventfd_read(m.file, &count)) {
+				merged += count > 1;
+				sum += (uint32_t)count;
+			}
+			kevent_ring_finish(&c, ev);
+		}
+		meet(&m.arrived, 2, 2 * i);
+		while ((ev = kevent_ring_take(&c)))
+			kevent_ring_finish(&c, ev);
+	}
+	EXPECT_EQ(0, lost);
+	EXPECT_LT(0, merged);
+	for (; i <= BURSTS; i++) {
+		meet(&m.arrived, 2, 2 * i - 1);
+		meet(&m.arrived, 2, 2 * i);
+	}
+	pthread_join(other, NULL);
+	close(m.file);
+	kevent_ring_close(&c);
+}
+
 TEST_HARNESS_MAIN
