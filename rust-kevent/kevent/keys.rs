@@ -27,6 +27,16 @@ const USED: u32 = 1 << 31;
 
 const FIRST: usize = 16;
 
+/// Parts of the golden ratio and of the root of 3: no bits stand out.
+const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xbb67_ae85_84ca_a73b];
+
+/// Both halves of a product.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a).wrapping_mul(u128::from(b));
+    product as u64 ^ (product >> 64) as u64
+}
+
 #[derive(Clone, Copy)]
 struct Place {
     hash: u32,
@@ -77,8 +87,9 @@ impl Keys {
     #[inline]
     pub fn hash(&self, kind: u32, id: u64) -> Hash {
         let [first, second] = self.secret;
-        let product = u128::from(id ^ first).wrapping_mul(u128::from(u64::from(kind) ^ second));
-        Hash((product as u64 ^ (product >> 64) as u64) as u32 | USED)
+        // Twice: a factor with few bits would leave keys in a row together.
+        let keyed = fold(id ^ first, ((u64::from(kind) ^ second) << 1) | 1);
+        Hash(fold(keyed ^ ODD[0], ODD[1]) as u32 | USED)
     }
 
     fn set(&mut self, index: usize, place: Place) {

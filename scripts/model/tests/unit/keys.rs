@@ -111,3 +111,25 @@ fn spreads_what_user_space_chooses() {
         }
     }
 }
+
+/// Whatever the secret is. Knuth: at a load of 4/5, keys are 2 places off in the mean.
+#[test]
+fn keys_in_a_row_are_spread() {
+    let count = if cfg!(miri) { 500 } else { 20_000 };
+    let handles = handles(count);
+    let mut state = 7;
+    let secrets = [0, 1, 4, 8, 16, 32, 63].map(|zeroes| {
+        // Some of which multiply by a number that ends with many zeroes.
+        [random(&mut state), (random(&mut state) << zeroes) ^ 1]
+    });
+    for secret in secrets {
+        for step in [1, 2, 64, 4096, 1 << 32] {
+            let mut keys = Keys::new(secret);
+            for (id, &handle) in (0..).zip(&handles) {
+                insert(&mut keys, id * step, handle);
+            }
+            let mean = keys.mean_distance();
+            assert!(mean < 8.0, "{secret:x?}, by {step}: {mean}");
+        }
+    }
+}
