@@ -38,6 +38,7 @@ const HEADER: usize = size_of::<bindings::kevent_ring>();
 const SLOT: usize = size_of::<Event>();
 const SLOTS: usize = offset_of!(bindings::kevent_ring, ring_slots);
 const PENDING: usize = offset_of!(bindings::kevent_ring, ring_pending);
+const KIND: usize = offset_of!(Event, kind);
 const ERROR: usize = offset_of!(Event, error);
 const DATA: usize = offset_of!(Event, data);
 const WORD: usize = offset_of!(Event, word);
@@ -46,9 +47,7 @@ const _: () = {
     assert!(size_of::<Event>() == size_of::<bindings::ukevent>());
     assert!(align_of::<Event>() == align_of::<bindings::ukevent>());
     assert!(offset_of!(Event, kind) == offset_of!(bindings::ukevent, type_));
-    assert!(
-        offset_of!(Event, kind) % 8 == 0 && offset_of!(Event, mask) == offset_of!(Event, kind) + 4
-    );
+    assert!(KIND % 8 == 0 && offset_of!(Event, mask) == KIND + 4);
     assert!(offset_of!(Event, mask) == offset_of!(bindings::ukevent, event));
     assert!(offset_of!(Event, flags) == offset_of!(bindings::ukevent, req_flags));
     assert!(offset_of!(Event, error) == offset_of!(bindings::ukevent, error));
@@ -303,15 +302,18 @@ impl<P: Place> Memory for P {
 
     #[inline(always)]
     fn write(&self, position: u64, event: &Event, error: u32) {
-        let slot = self.slot(position).cast::<Event>();
+        let (slot, from) = (
+            self.slot(position).cast::<Event>(),
+            core::ptr::from_ref(event),
+        );
         // SAFETY: The slot has the layout of an event, in which the mask follows the type, both
         // aligned as one. Whoever else accesses it is in user space, and stands any value.
         unsafe {
             (&raw mut (*slot).id).write_volatile(event.id);
             // Type and mask in one go, from where they lie side by side.
-            (&raw mut (*slot).kind)
+            slot.byte_add(KIND)
                 .cast::<u64>()
-                .write_volatile((&raw const event.kind).cast::<u64>().read());
+                .write_volatile(from.byte_add(KIND).cast::<u64>().read());
             (&raw mut (*slot).flags).write_volatile(event.flags);
             (&raw mut (*slot).error).write_volatile(error);
             (&raw mut (*slot).user).write_volatile(event.user);

@@ -241,35 +241,28 @@ impl<M: Memory> Ring<M> {
         handle: Handle,
         fired: &Fired,
     ) -> bool {
-        // What is behind it is looked up once, and not after each write.
-        let memory = self.memory.local();
-        let (newest, position) = (registration.position, self.head);
+        let (newest, position, lap) = (registration.position, self.head, self.lap);
         let here = self.is_here(newest);
         let slot = self.slots.at_mut(position);
         if self.stepped != 0 || slot.bound {
             return false;
         }
+        // What is behind it is looked up once, and not after each write.
+        let memory = &self.memory.local();
         // ORDERING: the consumer that finished the entry has used what it names.
         if here && !Word(memory.word(newest).load(Acquire)).is_finished() {
             return false;
         }
         // ORDERING: the consumer that finished the slot has read its payload.
         let vacant = Word(memory.word(position).load(Acquire)).is_finished();
-        if vacant {
-            let lap = self.lap;
-            let head = Self::fill(&memory, slot, registration, handle, position, lap, fired);
-            drop(memory);
-            self.head = head;
-            if head & self.slots.mask() == 0 {
-                self.begin_lap();
-            }
+        if !vacant {
+            return false;
         }
-        vacant
-    }
-
-    #[inline(never)]
-    fn begin_lap(&mut self) {
-        self.lap = Word::lap_of(self.head, self.shift);
+        self.head = Self::fill(memory, slot, registration, handle, position, lap, fired);
+        if self.head & self.slots.mask() == 0 {
+            self.lap = Word::lap_of(self.head, self.shift);
+        }
+        true
     }
 
     /// Finds the next free slot, or says that there is none now.
@@ -320,7 +313,7 @@ impl<M: Memory> Ring<M> {
         let memory = &self.memory;
         self.head = Self::fill(memory, slot, registration, handle, position, lap, fired);
         self.stepped = 0;
-        self.begin_lap();
+        self.lap = Word::lap_of(self.head, self.shift);
         true
     }
 
