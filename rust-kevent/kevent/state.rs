@@ -290,6 +290,8 @@ impl<M: Memory, T> State<M, T> {
     /// holds an event of it, and what was taken back; nothing if it is over.
     pub fn modify(&mut self, handle: Handle, template: Event) -> Option<(bool, Option<Fired>)> {
         self.template(handle)?;
+        // What is to be looked at is up to the new request.
+        self.forget_look(handle);
         let retracted = self.retract(handle);
         let registration = self.table.get_mut(handle)?;
         registration.set(template, registration.nature);

@@ -259,3 +259,30 @@ fn a_dispatch_that_was_delivered_to_nobody_is_armed_again() {
     host.state.rearm(a);
     assert_eq!(host.state.report(a, &bits(1), 0), Some(Wake::One));
 }
+
+#[test]
+fn a_level_that_became_an_edge_is_on_one_list() {
+    let mut host = Host::without_ring();
+    let handles = [0, 1, 2].map(|id| tied(&mut host, id, 0, Nature::State));
+    for handle in handles {
+        host.report(handle, &bits(1));
+        host.get().expect("an event");
+    }
+    assert_eq!(host.state.to_look_at(), 3);
+    assert_eq!(
+        host.outstanding(handles[1], template(1, REQ_ET)),
+        Some(false)
+    );
+    assert_eq!(host.state.to_look_at(), 2);
+    host.report(handles[1], &bits(1));
+    assert_eq!(host.get().map(|event| event.id), Some(1));
+    assert!(host.get().is_none() && host.state.pending() == 0);
+    let mut left = host.state.to_look_at();
+    for handle in [handles[0], handles[2]] {
+        match host.state.next_look(&mut left) {
+            Look::At(asked, true) => assert_eq!(asked.handle, handle),
+            look => panic!("{look:?}"),
+        }
+    }
+    assert!(matches!(host.state.next_look(&mut left), Look::Nothing));
+}
