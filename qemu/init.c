@@ -3,11 +3,12 @@
  * The first process of the guest: runs programs and reports over virtio ports.
  *
  * Kernel command line: kevent.mode=tests|exec|shell; kevent.cpus=N processors to run
- * on; for tests kevent.limit=SECONDS for each program (0: none), and kevent.bench=1 to
- * run the benchmark after them; kevent.icount=1 where the clock counts instructions,
- * which programs find in KEVENT_ICOUNT. User-Mode Linux has no virtio ports:
- * kevent.<port>=DEVICE names a serial line instead, and kevent.end=off says that it ends
- * by being switched off.
+ * on; for tests kevent.limit=SECONDS for each program (0: none), kevent.patience=N by which
+ * they multiply limits of their own and which they find in KEVENT_PATIENCE, kevent.bench=1 to
+ * run the benchmark after them, and kevent.leaks=1 to look for leaks at the end, which go to
+ * the console; kevent.icount=1 where the clock counts instructions, which programs find in
+ * KEVENT_ICOUNT. User-Mode Linux has no virtio ports: kevent.<port>=DEVICE names a serial
+ * line instead, and kevent.end=off says that it ends by being switched off.
  *
  * Lines on the port kevent.results, in order:
  *	S <program>			started
@@ -45,6 +46,7 @@
 #define TESTS	"/kevent"
 #define BENCH	"bench"
 #define ARGV	"/exec/argv"
+#define LEAKS	"/sys/kernel/debug/kmemleak"
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static int results = -1;
@@ -477,6 +479,31 @@ static int is_program(const struct dirent *entry)
 	return entry->d_name[0] != '.' && strcmp(entry->d_name, BENCH);
 }
 
+/*
+ * Has kmemleak tell on the console what nobody can reach. An object counts when it is 5 s old
+ * and two scans found it unchanged.
+ */
+static void find_leaks(void)
+{
+	FILE *leaks, *console = fopen("/dev/kmsg", "we");
+	char line[1000];
+
+	for (int scans = 0; scans < 2; scans++) {
+		sleep(6);
+		if (!write_file(LEAKS, "scan"))
+			fail(LEAKS);
+	}
+	leaks = fopen(LEAKS, "re");
+	if (!leaks || !console)
+		fail(LEAKS);
+	setlinebuf(console);
+	while (fgets(line, sizeof(line), leaks))
+		fprintf(console, "<3>kmemleak: %s", line);
+	fprintf(console, "<6>kmemleak: all was scanned\n");
+	fclose(leaks);
+	fclose(console);
+}
+
 static void run_tests(void)
 {
 	unsigned int limit = atoi(option("kevent.limit", "0"));
@@ -487,6 +514,8 @@ static void run_tests(void)
 		run_program(entries[i]->d_name, "T", limit);
 	if (atoi(option("kevent.bench", "0")))
 		run_program(BENCH, "B", limit);
+	if (atoi(option("kevent.leaks", "0")))
+		find_leaks();
 }
 
 /* Runs the command that /exec/argv holds: zero-terminated words. */
@@ -557,6 +586,7 @@ int main(void)
 	setenv("PATH", "/bin:/kevent", 1);
 	setenv("HOME", "/tmp", 1);
 	setenv("KEVENT_ICOUNT", option("kevent.icount", "0"), 1);
+	setenv("KEVENT_PATIENCE", option("kevent.patience", "1"), 1);
 
 	mode = option("kevent.mode", "tests");
 	if (!strcmp(mode, "shell")) {

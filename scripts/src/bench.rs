@@ -18,6 +18,7 @@ use crate::build;
 use crate::cache::write_atomic;
 use crate::command::{check as run_to_end, command};
 use crate::context::Context;
+use crate::flavour::Flavour;
 use crate::guest::boot::{Accel, Boot, COUNTED, Mode, SMP};
 use crate::guest::exec;
 use crate::guest::selftests::{self, Kernel};
@@ -227,7 +228,7 @@ fn measure(ctx: &Context, wanted: impl Fn(&Part, &str) -> bool) -> Result<Measur
     if ctx.arch == Arch::Um {
         bail!("instructions cannot be counted in User-Mode Linux");
     }
-    let kernel = run::kernel(ctx, Accel::Tcg)?;
+    let kernel = run::kernel(ctx, Flavour::Ordinary, Accel::Tcg)?;
     let mut text = String::new();
     for part in PARTS {
         let names = part.workloads.iter().copied();

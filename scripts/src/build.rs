@@ -14,6 +14,7 @@ use crate::arch::Arch;
 use crate::cache::{sha256_of, stamped, write_atomic};
 use crate::command::{last_lines, show, stream};
 use crate::context::Context;
+use crate::flavour::{self, Flavour};
 use crate::progress::Step;
 use crate::tools::Tools;
 use crate::{setup, tree};
@@ -21,10 +22,14 @@ use config::Wanted;
 
 /// Configures the kernel from the fragments in qemu/ and builds it.
 ///
-/// The fragments are kernel.config, the architecture's, and inline-helpers.config where clang
-/// and rustc share one LLVM. Every line of them must be in the configuration that results.
+/// The fragments are kernel.config, the architecture's, that of --debug or --rt, and
+/// inline-helpers.config where clang and rustc share one LLVM. Every line of them must be in the
+/// configuration that results.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Args {
+    #[command(flatten)]
+    pub flavour: flavour::Args,
+
     /// One more fragment; it wins over those in qemu/. May be given several times
     #[arg(long, value_name = "FRAGMENT")]
     pub config: Vec<PathBuf>,
@@ -39,7 +44,7 @@ pub struct Args {
 
     /// Build the kernel after each patch, with CONFIG_KEVENT off and on: Rust and what the
     /// series touches. A warning is a failure
-    #[arg(long, conflicts_with_all = ["config", "variant", "configure"])]
+    #[arg(long, conflicts_with_all = ["debug", "rt", "config", "variant", "configure"])]
     pub each: bool,
 }
 
@@ -58,7 +63,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     if args.each {
         return each::run(ctx);
     }
-    let kernel = ensure(ctx, &args)?;
+    let kernel = ensure(ctx, args.flavour.flavour(), &args)?;
     if args.configure {
         println!("{}", kernel.folder.join(".config").display());
     } else {
@@ -68,11 +73,12 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 }
 
 /// Sees to it that the kernel is built from what the tree and the fragments are now.
-pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
+pub fn ensure(ctx: &Context, flavour: Flavour, args: &Args) -> Result<Kernel> {
+    flavour.check(ctx.arch)?;
     let _lock = ctx.lock()?;
     setup::ensure(ctx)?;
     let tree = tree::ensure(ctx)?;
-    let folder = folder(ctx, args.variant.as_deref());
+    let folder = folder(ctx, flavour, args.variant.as_deref());
     for path in [&tree.path, &folder] {
         check_name(path)?;
     }
@@ -85,7 +91,7 @@ pub fn ensure(ctx: &Context, args: &Args) -> Result<Kernel> {
             .join("log")
             .join(folder.file_name().context("a folder has a name")?),
     };
-    let wanted = config::merge(&fragments(ctx, args)?)?;
+    let wanted = config::merge(&fragments(ctx, flavour, args)?)?;
     if !build.is_configured(&wanted, &tree.commit)? {
         let step = Step::start("Configuring");
         build.configure(&wanted, &tree.commit, &step)?;
@@ -122,14 +128,14 @@ fn check_name(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The build folder of an architecture and variant.
-fn folder(ctx: &Context, variant: Option<&str>) -> PathBuf {
+/// The build folder of an architecture, flavour and variant.
+fn folder(ctx: &Context, flavour: Flavour, variant: Option<&str>) -> PathBuf {
     let mut name = format!("build-{}", ctx.arch.name());
     if ctx.linux.is_some() {
         name.push_str("-worktree");
     }
-    if let Some(variant) = variant {
-        name.push_str(&format!("-{variant}"));
+    for part in flavour.name().into_iter().chain(variant) {
+        name.push_str(&format!("-{part}"));
     }
     ctx.cache.join(name)
 }
@@ -143,12 +149,17 @@ fn variant(name: &str) -> Result<String, String> {
 }
 
 /// The fragments in their order; a later one wins.
-fn fragments(ctx: &Context, args: &Args) -> Result<Vec<PathBuf>> {
+fn fragments(ctx: &Context, flavour: Flavour, args: &Args) -> Result<Vec<PathBuf>> {
     let qemu = ctx.repo.join("qemu");
     let mut fragments = vec![
         qemu.join("kernel.config"),
         qemu.join(format!("{}.config", ctx.arch.name())),
     ];
+    fragments.extend(
+        flavour
+            .name()
+            .map(|name| qemu.join(format!("{name}.config"))),
+    );
     let tools = ctx.tools();
     if ctx.arch == Arch::Um {
         // It cannot have them.
@@ -170,7 +181,7 @@ fn fragments(ctx: &Context, args: &Args) -> Result<Vec<PathBuf>> {
 
 /// The names of the fragments that an ordinary kernel is configured from.
 pub fn fragment_names(ctx: &Context) -> Result<Vec<String>> {
-    let fragments = fragments(ctx, &Args::default())?;
+    let fragments = fragments(ctx, Flavour::Ordinary, &Args::default())?;
     let names = fragments.iter().filter_map(|path| path.file_name());
     Ok(names.map(|name| name.to_string_lossy().into()).collect())
 }

@@ -8,6 +8,7 @@ mod command;
 mod context;
 mod debian;
 mod edits;
+mod flavour;
 mod git;
 mod guest;
 mod manifest;
@@ -92,5 +93,15 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
     }
 }

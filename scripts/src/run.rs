@@ -9,6 +9,7 @@ use crate::arch::Arch;
 use crate::build;
 use crate::cache::write_atomic;
 use crate::context::Context;
+use crate::flavour::{self, Flavour};
 use crate::guest::boot::{Accel, Mode, boots};
 use crate::guest::exec;
 use crate::guest::initramfs::Initramfs;
@@ -24,6 +25,9 @@ use crate::tools;
 /// in the last boot. A report of the kernel on its console fails the run.
 #[derive(clap::Args)]
 pub struct Args {
+    #[command(flatten)]
+    flavour: flavour::Args,
+
     /// Only the test programs with this name; * and ? match
     #[arg(long, value_name = "NAME")]
     only: Option<Pattern>,
@@ -51,7 +55,7 @@ pub struct Args {
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
-    let kernel = kernel(ctx, args.accel)?;
+    let kernel = kernel(ctx, args.flavour.flavour(), args.accel)?;
     if args.shell {
         return shell(ctx, &kernel);
     }
@@ -77,12 +81,13 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 }
 
 /// The kernel, made as far as needed.
-pub fn kernel(ctx: &Context, accel: Accel) -> Result<Kernel> {
-    let built = build::ensure(ctx, &build::Args::default())?;
+pub fn kernel(ctx: &Context, flavour: Flavour, accel: Accel) -> Result<Kernel> {
+    let built = build::ensure(ctx, flavour, &build::Args::default())?;
     Ok(Kernel {
         tree: built.tree.path,
         image: built.image,
         config: built.folder.join(".config"),
+        flavour,
         accel,
     })
 }
@@ -118,7 +123,13 @@ fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
         let mut initramfs = initramfs(ctx, kernel, false)?;
         exec::add(&mut initramfs, words)?;
         write_atomic(&archive, initramfs.pack()?)?;
-        selftests::guest(ctx, kernel, &boots(ctx.arch)[0], &archive, Mode::Exec)?
+        selftests::guest(
+            ctx,
+            kernel,
+            &boots(ctx.arch, kernel.flavour)[0],
+            &archive,
+            Mode::Exec,
+        )?
     };
     let ports = vec![
         RawPort {
@@ -147,7 +158,13 @@ fn shell(ctx: &Context, kernel: &Kernel) -> Result<()> {
         let mut initramfs = initramfs(ctx, kernel, true)?;
         exec::with_libraries(&mut initramfs, "/bin/busybox", &busybox)?;
         write_atomic(&archive, initramfs.pack()?)?;
-        selftests::guest(ctx, kernel, &boots(ctx.arch)[0], &archive, Mode::Shell)?
+        selftests::guest(
+            ctx,
+            kernel,
+            &boots(ctx.arch, kernel.flavour)[0],
+            &archive,
+            Mode::Shell,
+        )?
     };
     guest.command.stdin(Stdio::inherit());
     let status = guest.command.status().context("cannot start the guest")?;

@@ -9,6 +9,7 @@ use comfy_table::{Table, presets};
 
 use crate::arch::Arch;
 use crate::context::Context;
+use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
 use crate::guest::selftests::{self, Choice};
@@ -72,11 +73,11 @@ fn check_abi(ctx: &Context, _: &Args) -> Result<Tally> {
 }
 
 fn build_linux(ctx: &Context, _: &Args) -> Result<Tally> {
-    build::ensure(ctx, &build::Args::default()).map(|_| Tally::default())
+    build::ensure(ctx, Flavour::Ordinary, &build::Args::default()).map(|_| Tally::default())
 }
 
 fn run_selftests(ctx: &Context, args: &Args) -> Result<Tally> {
-    let kernel = run::kernel(ctx, args.accel)?;
+    let kernel = run::kernel(ctx, Flavour::Ordinary, args.accel)?;
     let choice = Choice {
         patience: args.patience,
         ..Choice::default()

@@ -12,6 +12,7 @@ use super::{Lines, pack};
 use crate::arch::Arch;
 use crate::command::{command, stdout};
 use crate::context::Context;
+use crate::flavour::Flavour;
 use crate::guest::boot::{Accel, Boot, COUNTED, Mode};
 use crate::guest::session::Limits;
 use crate::guest::{exec, selftests};
@@ -88,7 +89,7 @@ pub fn step(ctx: &Context) -> Result<Stepped> {
     if ctx.arch != Arch::X86_64 {
         bail!("only x86_64 has locked instructions");
     }
-    let kernel = run::kernel(ctx, Accel::Tcg)?;
+    let kernel = run::kernel(ctx, Flavour::Ordinary, Accel::Tcg)?;
     let boot = Boot {
         memory: "2G",
         ..COUNTED

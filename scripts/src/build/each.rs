@@ -15,6 +15,7 @@ use super::{Args, Build, check_name, config, fragments, relevant, touched};
 use crate::cache::{Lock, sha256_of, stamped, write_atomic};
 use crate::command::show;
 use crate::context::Context;
+use crate::flavour::Flavour;
 use crate::git::{Keep, Scratch};
 use crate::progress::{Step, seconds};
 use crate::tree::Base;
@@ -53,7 +54,7 @@ struct Each<'a> {
 
 pub fn run(ctx: &Context) -> Result<()> {
     let start = Instant::now();
-    let home = super::folder(ctx, Some("each"));
+    let home = super::folder(ctx, Flavour::Ordinary, Some("each"));
     check_name(&home)?;
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     // Its own lock: the cache's would keep other commands out for all that time.
@@ -61,7 +62,7 @@ pub fn run(ctx: &Context) -> Result<()> {
     let lock = ctx.lock()?;
     setup::ensure(ctx)?;
     let base = tree::base(ctx)?;
-    let fragments = fragments(ctx, &Args::default())?;
+    let fragments = fragments(ctx, Flavour::Ordinary, &Args::default())?;
     drop(lock);
     eprintln!("{}", base.about);
     let states = states(&base, &home, &tree::patches(&ctx.repo.join("patches"))?)?;

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::arch::{Arch, Qemu};
 use crate::command::command;
+use crate::flavour::Flavour;
 
 /// One way to boot.
 pub struct Boot {
@@ -20,6 +21,10 @@ pub struct Boot {
     pub bench: bool,
     /// Whether the programs are those of 32 bits.
     pub compat: bool,
+    /// Whether the guest looks for leaks at the end.
+    pub leaks: bool,
+    /// What the time limits are multiplied with.
+    pub patience: u32,
     /// Of QEMU's guest, as its option `-m` has it.
     pub memory: &'static str,
 }
@@ -31,6 +36,8 @@ pub const SMP: Boot = Boot {
     counted: false,
     bench: false,
     compat: false,
+    leaks: false,
+    patience: 1,
     memory: "1G",
 };
 
@@ -57,12 +64,30 @@ const UM: Boot = Boot {
     ..SMP
 };
 
+const DEBUG: Boot = Boot {
+    name: "debug",
+    title: "2 CPUs, debug kernel",
+    leaks: true,
+    patience: 10,
+    memory: "2G",
+    ..SMP
+};
+
+const RT: Boot = Boot {
+    name: "rt",
+    title: "2 CPUs, PREEMPT_RT",
+    patience: 5,
+    ..SMP
+};
+
 /// Every boot of a run. Real races need two processors at once; counting needs one.
-pub fn boots(arch: Arch) -> &'static [Boot] {
-    match arch {
-        Arch::X86_64 => &[SMP, COMPAT, COUNTED],
-        Arch::Arm64 => &[SMP, COUNTED],
-        Arch::Um => &[UM],
+pub fn boots(arch: Arch, flavour: Flavour) -> &'static [Boot] {
+    match (flavour, arch) {
+        (Flavour::Debug, _) => &[DEBUG],
+        (Flavour::Rt, _) => &[RT],
+        (Flavour::Ordinary, Arch::X86_64) => &[SMP, COMPAT, COUNTED],
+        (Flavour::Ordinary, Arch::Arm64) => &[SMP, COUNTED],
+        (Flavour::Ordinary, Arch::Um) => &[UM],
     }
 }
 
@@ -78,6 +103,8 @@ pub enum Mode {
     /// Runs the tests; one program may take so many seconds of guest time.
     Tests {
         limit: u64,
+        /// What their own limits are multiplied with.
+        patience: u32,
     },
     Exec,
     Shell,
@@ -85,11 +112,14 @@ pub enum Mode {
 
 impl Mode {
     /// For the kernel command line, which init reads.
-    fn options(self, bench: bool) -> String {
+    fn options(self, boot: &Boot) -> String {
         match self {
-            Mode::Tests { limit } => {
-                let bench = u32::from(bench);
-                format!("kevent.mode=tests kevent.limit={limit} kevent.bench={bench}")
+            Mode::Tests { limit, patience } => {
+                let (bench, leaks) = (u32::from(boot.bench), u32::from(boot.leaks));
+                format!(
+                    "kevent.mode=tests kevent.limit={limit} kevent.patience={patience} \
+                     kevent.bench={bench} kevent.leaks={leaks}"
+                )
             }
             Mode::Exec => "kevent.mode=exec".to_owned(),
             Mode::Shell => "kevent.mode=shell".to_owned(),
@@ -129,7 +159,7 @@ impl Guest {
         um.args(["con=null", "ssl=null", "console=tty0"]);
         um.args(["loglevel=7", "kevent.end=off"]);
         um.arg(format!("kevent.cpus={}", boot.cpus));
-        um.args(mode.options(boot.bench).split(' '));
+        um.args(mode.options(boot).split(' '));
         Guest {
             command: um,
             port: |um, index, name, fd| {
@@ -188,7 +218,7 @@ pub fn qemu(
         "console={console} panic=-1 loglevel=7 maxcpus=1 kevent.cpus={} kevent.icount={} {}",
         boot.cpus,
         u32::from(boot.counted),
-        mode.options(boot.bench)
+        mode.options(boot)
     ));
     qemu
 }
@@ -206,7 +236,10 @@ fn port(qemu: &mut Command, _index: usize, name: &str, fd: i32) {
 mod tests {
     use super::*;
 
-    const TESTS: Mode = Mode::Tests { limit: 9 };
+    const TESTS: Mode = Mode::Tests {
+        limit: 9,
+        patience: 3,
+    };
 
     const BOOTS: &[Boot] = &[SMP, COUNTED, COMPAT];
 
@@ -240,7 +273,8 @@ mod tests {
     #[test]
     fn programs_of_32_bits_run_where_there_is_a_compiler_for_them() {
         for arch in [Arch::X86_64, Arch::Arm64, Arch::Um] {
-            let compat = boots(arch).iter().any(|boot| boot.compat);
+            let boots = boots(arch, Flavour::Ordinary);
+            let compat = boots.iter().any(|boot| boot.compat);
             assert_eq!(compat, arch.compat().is_some());
         }
     }
@@ -256,7 +290,7 @@ mod tests {
             "{line}"
         );
         assert!(
-            line.contains(" kevent.mode=tests kevent.limit=9 "),
+            line.contains(" kevent.mode=tests kevent.limit=9 kevent.patience=3 "),
             "{line}"
         );
     }
@@ -271,14 +305,42 @@ mod tests {
     }
 
     #[test]
+    fn only_the_debug_kernel_looks_for_leaks() {
+        for flavour in [Flavour::Ordinary, Flavour::Debug, Flavour::Rt] {
+            for boot in boots(Arch::X86_64, flavour) {
+                let leaks = u32::from(flavour == Flavour::Debug);
+                let line = line(boot, Accel::Tcg, TESTS);
+                assert!(line.contains(&format!("kevent.leaks={leaks}")), "{line}");
+            }
+        }
+    }
+
+    #[test]
+    fn slow_kernels_race_and_have_more_time() {
+        for flavour in [Flavour::Debug, Flavour::Rt] {
+            for boot in boots(Arch::Arm64, flavour) {
+                assert!(boot.cpus > 1 && boot.patience > 1 && !boot.counted);
+            }
+        }
+    }
+
+    #[test]
     fn one_boot_measures_and_one_races() {
         for arch in [Arch::X86_64, Arch::Arm64] {
-            assert!(boots(arch).iter().any(|boot| boot.bench && boot.counted));
-            assert!(boots(arch).iter().any(|boot| boot.cpus > 1));
+            let boots = boots(arch, Flavour::Ordinary);
+            assert!(boots.iter().any(|boot| boot.bench && boot.counted));
+            assert!(boots.iter().any(|boot| boot.cpus > 1));
         }
         assert!(line(&BOOTS[1], Accel::Tcg, TESTS).contains("kevent.bench=1"));
-        assert!(line(&BOOTS[0], Accel::Tcg, TESTS).contains("kevent.limit=9 kevent.bench=0"));
-        assert!(!boots(Arch::Um).iter().any(|boot| boot.bench));
+        assert!(
+            line(&BOOTS[0], Accel::Tcg, TESTS)
+                .contains("kevent.limit=9 kevent.patience=3 kevent.bench=0")
+        );
+        assert!(
+            !boots(Arch::Um, Flavour::Ordinary)
+                .iter()
+                .any(|boot| boot.bench)
+        );
         assert!(!line(&BOOTS[1], Accel::Tcg, Mode::Exec).contains("bench"));
     }
 }

@@ -18,6 +18,7 @@ use super::suite::{Expected, Report, Suite};
 use super::table::{self, Column, table};
 use crate::cache::write_atomic;
 use crate::context::Context;
+use crate::flavour::Flavour;
 use crate::progress::seconds;
 
 /// Silence on all channels that is taken for a hang of the guest, beyond the time that a test
@@ -37,6 +38,7 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
+    pub flavour: Flavour,
     pub accel: Accel,
 }
 
@@ -74,7 +76,10 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
     let headers = compiler.headers(choice.only.as_ref())?;
     headers.iter().for_each(|result| show("host", result));
     let wanted = |boot: &&Boot| choice.boot.as_ref().is_none_or(|name| name == boot.name);
-    let boots: Vec<&Boot> = boot::boots(ctx.arch).iter().filter(wanted).collect();
+    let boots: Vec<&Boot> = boot::boots(ctx.arch, kernel.flavour)
+        .iter()
+        .filter(wanted)
+        .collect();
     if boots.is_empty() {
         bail!("{} has no boot of that name", ctx.arch.name());
     }
@@ -84,11 +89,7 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
     let compat = compat.then(|| pack(ctx, &compiler, &out, only, true));
     let compat = compat.transpose()?;
 
-    let limit = time_limit(&ctx.repo)? * choice.patience.max(1);
-    let limits = Limits {
-        silence: limit + SILENCE,
-        total: TOTAL * choice.patience.max(1),
-    };
+    let limit = time_limit(&ctx.repo)?;
     let mut reports: Vec<(&Boot, Report)> = Vec::new();
     for boot in boots {
         let (programs, archive) = compat.as_ref().filter(|_| boot.compat).unwrap_or(&native);
@@ -99,8 +100,15 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
             bench: boot.bench,
         };
         let suite = Suite::new(&patterns, expected);
+        let patience = choice.patience.max(1) * boot.patience;
+        let limit = limit * patience;
+        let limits = Limits {
+            silence: limit + SILENCE * patience,
+            total: TOTAL * patience,
+        };
         let mode = Mode::Tests {
             limit: limit.as_secs(),
+            patience,
         };
         let guest = guest(ctx, kernel, boot, archive, mode)?;
         let report = follow(boot, guest, limits, suite)?;

@@ -1,0 +1,105 @@
+//! Kernels beside the ordinary one, each made by one more fragment in qemu/.
+
+use anyhow::{Result, bail};
+
+use crate::arch::Arch;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flavour {
+    /// The one that is measured.
+    #[default]
+    Ordinary,
+    /// With what finds bugs and costs time.
+    Debug,
+    /// With PREEMPT_RT.
+    Rt,
+}
+
+/// Which kernel, on the command line.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+#[group(skip)]
+pub struct Args {
+    /// The kernel that finds bugs: KASAN, UBSAN, lockdep, kmemleak and others
+    #[arg(long, conflicts_with = "rt")]
+    debug: bool,
+
+    /// The kernel with PREEMPT_RT, and with lockdep
+    #[arg(long)]
+    rt: bool,
+}
+
+impl Args {
+    pub fn flavour(self) -> Flavour {
+        match self {
+            Args { debug: true, .. } => Flavour::Debug,
+            Args { rt: true, .. } => Flavour::Rt,
+            _ => Flavour::Ordinary,
+        }
+    }
+}
+
+impl Flavour {
+    /// The name of the fragment `qemu/<name>.config`, and in the name of the build folder.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Flavour::Ordinary => None,
+            Flavour::Debug => Some("debug"),
+            Flavour::Rt => Some("rt"),
+        }
+    }
+
+    /// Fails where the architecture has no such kernel.
+    pub fn check(self, arch: Arch) -> Result<()> {
+        match (arch, self.name()) {
+            (Arch::Um, Some(name)) => bail!("{} has no {name} kernel", arch.name()),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        flavour: Args,
+    }
+
+    fn parse(words: &[&str]) -> Option<Flavour> {
+        let words = std::iter::once("xtask").chain(words.iter().copied());
+        Cli::try_parse_from(words)
+            .ok()
+            .map(|cli| cli.flavour.flavour())
+    }
+
+    #[test]
+    fn one_flavour_at_a_time() {
+        assert_eq!(parse(&[]), Some(Flavour::Ordinary));
+        assert_eq!(parse(&["--debug"]), Some(Flavour::Debug));
+        assert_eq!(parse(&["--rt"]), Some(Flavour::Rt));
+        assert_eq!(parse(&["--debug", "--rt"]), None);
+    }
+
+    #[test]
+    fn each_has_its_fragment() {
+        let qemu = Path::new(env!("CARGO_MANIFEST_DIR")).join("../qemu");
+        for flavour in [Flavour::Debug, Flavour::Rt] {
+            let name = flavour.name().unwrap();
+            assert!(qemu.join(format!("{name}.config")).is_file(), "{name}");
+        }
+        assert_eq!(Flavour::Ordinary.name(), None);
+    }
+
+    #[test]
+    fn user_mode_linux_has_only_the_ordinary_one() {
+        assert!(Flavour::Ordinary.check(Arch::Um).is_ok());
+        assert!(Flavour::Debug.check(Arch::Um).is_err());
+        assert!(Flavour::Rt.check(Arch::Arm64).is_ok());
+    }
+}
