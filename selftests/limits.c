@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "harness.h"
+#include "sources.h"
 
 #define SYSCTL	"/proc/sys/user/max_kevent_watches"
 #define MANY	100000U
@@ -337,6 +338,64 @@ TEST_F_TIMEOUT(many, closed, 300)
 	/* The limit would not hold them twice. */
 	ASSERT_TRUE(write_limit(MANY + MANY / 2));
 	EXPECT_EQ(MANY, in_batches(self->fd, KEVENT_CTL_ADD, MANY));
+}
+
+/*
+ * Room for one more is made while places become free.
+ */
+
+struct busy {
+	struct kevent_consumer c;
+	int file;
+	bool stop;
+};
+
+/* Fills slots again, from wake-ups, and leaves nothing in them. */
+static void *fire_and_take(void *arg)
+{
+	struct busy *b = arg;
+	struct ukevent *ev;
+
+	while (!__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE)) {
+		eventfd_write(b->file, 1);
+		while ((ev = kevent_ring_take(&b->c)))
+			kevent_ring_finish(&b->c, ev);
+	}
+	return NULL;
+}
+
+/* What fires once keeps its place until its slot is filled again: any moment. */
+static unsigned int add_while_busy(struct busy *b, unsigned int num)
+{
+	unsigned int i, done = 0;
+
+	for (i = 0; i < num; i++)
+		done += add_user(b->c.fd, 2 * i, 1, KEVENT_REQ_ONESHOT) == 1 &&
+			ready(b->c.fd, 2 * i, 1) == 1 &&
+			add_user(b->c.fd, 2 * i + 1, 1, 0) == 1;
+	return done;
+}
+
+TEST_F_TIMEOUT(many, places_become_free_meanwhile, 300)
+{
+	unsigned int round;
+
+	for (round = 0; round < 300; round++) {
+		struct busy b = { .file = eventfd(0, 0) };
+		pthread_t thread;
+
+		ASSERT_LE(0, b.file);
+		ASSERT_EQ(0, kevent_ring_open(&b.c, 16, 0, 1));
+		ASSERT_EQ(1, add_file(b.c.fd, b.file, POLLIN, KEVENT_REQ_ET));
+		ASSERT_EQ(0, pthread_create(&thread, NULL, fire_and_take, &b));
+		EXPECT_EQ(200U, add_while_busy(&b, 200)) {
+			TH_LOG("in round %u", round);
+		}
+		__atomic_store_n(&b.stop, true, __ATOMIC_RELEASE);
+		ASSERT_EQ(0, pthread_join(thread, NULL));
+		kevent_ring_close(&b.c);
+		close(b.file);
+	}
 }
 
 /*

@@ -564,11 +564,12 @@ impl Queue {
         let mut inner = self.lock();
         match inner.events.table().grow(chunk) {
             Ok(()) => Ok(inner),
+            // A wake-up has freed a place meanwhile. Nobody else takes one.
             Err(refused) => {
                 drop(inner);
                 // Outside the lock.
                 drop(refused);
-                Err(ENOSPC)
+                Ok(self.lock())
             }
         }
     }
