@@ -21,6 +21,7 @@ mod build;
 mod run;
 mod series;
 mod setup;
+mod stress;
 mod tables;
 mod test;
 mod tree;
@@ -64,6 +65,8 @@ enum Verb {
     Build(build::Args),
     /// Boots the kernel in QEMU and runs the selftests
     Run(run::Args),
+    /// Does everything at once, and accounts for each event
+    Stress(stress::Args),
     /// Measures what an event costs, against epoll and io_uring
     Bench(bench::Args),
     /// Compares the binary interface with its golden file
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         Verb::Series(args) => series::run(&ctx, args),
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
+        Verb::Stress(args) => stress::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Abi(args) => abi::run(&ctx, args),
         Verb::Tables(args) => tables::run(&ctx, args),

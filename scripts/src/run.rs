@@ -1,5 +1,6 @@
 //! `cargo xtask run`: boots the kernel in QEMU.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result, bail};
@@ -94,7 +95,32 @@ pub fn kernel(ctx: &Context, flavour: Flavour, accel: Accel) -> Result<Kernel> {
 
 /// What every guest has, and the selftests where they are wanted.
 pub fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Initramfs> {
-    let out = selftests::folder(ctx)?;
+    compile(ctx, kernel, |compiler, guests, out| {
+        let mut initramfs = Initramfs::new(&compiler.init(guests, out)?);
+        if with_tests {
+            let programs = compiler.selftests(guests, out, None)?;
+            selftests::add(&mut initramfs, &programs);
+        }
+        Ok(initramfs)
+    })
+}
+
+/// The file of one selftest, compiled.
+pub fn selftest(ctx: &Context, kernel: &Kernel, name: &str) -> Result<PathBuf> {
+    let only = Pattern::new(name)?;
+    let programs = compile(ctx, kernel, |compiler, guests, out| {
+        compiler.selftests(guests, out, Some(&only))
+    })?;
+    let program = programs.into_iter().find(|program| program.name == name);
+    Ok(program.context("no such selftest")?.path)
+}
+
+/// Hands `work` what compiles the guest's programs, which they are, and where they go.
+fn compile<R>(
+    ctx: &Context,
+    kernel: &Kernel,
+    work: impl FnOnce(&Compiler<'_>, &Guests<'_>, &Path) -> Result<R>,
+) -> Result<R> {
     let tools = ctx.tools();
     let compiler = Compiler {
         gcc: tools.gcc()?,
@@ -107,16 +133,11 @@ pub fn initramfs(ctx: &Context, kernel: &Kernel, with_tests: bool) -> Result<Ini
         flags: ctx.arch.compiler().flags,
         folder: "selftests",
     };
-    let mut initramfs = Initramfs::new(&compiler.init(&guests, &out)?);
-    if with_tests {
-        let programs = compiler.selftests(&guests, &out, None)?;
-        selftests::add(&mut initramfs, &programs);
-    }
-    Ok(initramfs)
+    work(&compiler, &guests, &selftests::folder(ctx)?)
 }
 
 /// Runs a program of the user's in the guest and gives its exit code.
-fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
+pub fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
     let archive = selftests::folder(ctx)?.join("exec.cpio");
     let guest = {
         let _lock = ctx.lock()?;
