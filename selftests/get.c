@@ -269,6 +269,84 @@ TEST_F(get, fault_loses_nothing)
 	EXPECT_EQ(1, get_now(self->fd, 1, self->ev));
 }
 
+/*
+ * More events than are copied in one go, and a bad page anywhere: what was copied is in order and can
+ * fire again, the rest keeps its place and merges.
+ */
+TEST_F(get, fault_in_a_long_batch)
+{
+	static const unsigned int rooms[] = { 1, 31, 32, 33, 50 };
+	char *pages = two_pages(PROT_NONE);
+	struct ukevent rest[64];
+	unsigned int i, n;
+
+	ASSERT_NE(NULL, pages);
+	ASSERT_EQ(56, add_users(self->fd, 8, 56));
+	for (n = 0; n < ARRAY_LEN(rooms); n++) {
+		unsigned int room = rooms[n];
+		struct ukevent *buf = across(pages, room);
+
+		ASSERT_EQ(60, ready_users(self->fd, 0, 60));
+		ASSERT_EQ((int)room, get_now(self->fd, 64, buf));
+		for (i = 0; i < room; i++)
+			EXPECT_EQ(i, buf[i].id);
+		ASSERT_EQ(1, ready(self->fd, 0, 1));
+		ASSERT_EQ(1, ready(self->fd, room, 1));
+		ASSERT_EQ(1, ready(self->fd, 59, 1));
+		ASSERT_EQ(61 - (int)room, get_now(self->fd, 64, rest));
+		for (; i < 60; i++)
+			EXPECT_EQ(i, rest[i - room].id);
+		EXPECT_EQ(0U, rest[60 - room].id);
+		EXPECT_EQ(0, get_now(self->fd, 64, rest));
+	}
+}
+
+/* What is removed or changed between others is no longer waited for; these keep their order. */
+TEST_F(get, order_of_what_is_left)
+{
+	static const uint64_t first[] = { 1, 2, 3, 5, 6 }, second[] = { 4, 7, 0 };
+	int i;
+
+	ASSERT_EQ(8, ready_users(self->fd, 0, 8));
+	ASSERT_EQ(1, modify_user(self->fd, 0, 1, 0));
+	ASSERT_EQ(1, remove_user(self->fd, 4));
+	ASSERT_EQ(1, modify_user(self->fd, 7, 1, 0));
+	ASSERT_EQ(5, get_now(self->fd, 16, self->ev));
+	for (i = 0; i < ARRAY_LEN(first); i++)
+		EXPECT_EQ(first[i], self->ev[i].id);
+	ASSERT_EQ(1, add_user(self->fd, 4, 1, 0));
+	for (i = 0; i < ARRAY_LEN(second); i++)
+		ASSERT_EQ(1, ready(self->fd, second[i], 1));
+	ASSERT_EQ(3, get_now(self->fd, 16, self->ev));
+	for (i = 0; i < ARRAY_LEN(second); i++)
+		EXPECT_EQ(second[i], self->ev[i].id);
+}
+
+/* One call takes what goes on, what ends and what is disabled, in the order of firing. */
+TEST_F(get, all_kinds_in_order)
+{
+	static const uint32_t flags[] = {
+		0, KEVENT_REQ_ONESHOT, 0, KEVENT_REQ_DISPATCH, KEVENT_REQ_WAKEUP_ALL, 0,
+		KEVENT_REQ_ONESHOT, KEVENT_REQ_DISPATCH,
+	};
+	uint64_t i, n = 0;
+
+	for (i = 0; i < 8; i++)
+		ASSERT_EQ(1, modify_user(self->fd, i, 1, flags[i]));
+	ASSERT_EQ(8, ready_users(self->fd, 0, 8));
+	ASSERT_EQ(8, kevent_get_events(self->fd, 8, 16, NULL, self->ev, 0));
+	for (i = 0; i < 8; i++)
+		EXPECT_EQ(i, self->ev[i].id);
+	for (i = 0; i < 8; i++) {
+		bool goes_on = !(flags[i] & (KEVENT_REQ_ONESHOT | KEVENT_REQ_DISPATCH));
+
+		EXPECT_EQ(goes_on, ready(self->fd, i, 1) == 1 &&
+				   get_now(self->fd, 16, self->ev) == 1 && self->ev[0].id == i);
+		n += goes_on;
+	}
+	EXPECT_EQ(4U, n);
+}
+
 /* A buffer that begins in a good page and ends in a bad one, in the middle of an event. */
 TEST_F(get, fault_within_an_event)
 {

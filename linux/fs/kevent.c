@@ -32,6 +32,8 @@
  * Records are copied word by word: what copies any length has a price that is
  * more than that of eight words.
  */
+#define WORDS	(sizeof(struct ukevent) / sizeof(u64))
+
 int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
 		   unsigned int num)
 {
@@ -65,26 +67,37 @@ fault:
 	user_write_access_end();
 }
 
-/* @from with another word; called where a fault must not be served. */
-int kevent_copy_out(struct ukevent __user *to, const struct ukevent *from,
-		    u64 word)
+/*
+ * Called where a fault must not be served. Returns how many were copied: those
+ * before the first place that is not present, and none by a dying thread, as
+ * nobody would see them.
+ */
+unsigned int kevent_copy_out(struct ukevent __user *to,
+			     const struct ukevent *const *from,
+			     unsigned int num)
 {
-	const u64 *src = (const u64 *)from, *last = (const u64 *)&from->word;
-	u64 __user *dst = (u64 __user *)to;
-	int ret = -EFAULT;
+	unsigned int i = 0;
 
+	if (fatal_signal_pending(current))
+		return 0;
 	pagefault_disable();
-	if (!user_write_access_begin(to, sizeof(*to)))
+	if (!user_write_access_begin(to, num * sizeof(*to)))
 		goto out;
-	for (; src != last; dst++, src++)
-		unsafe_put_user(*src, dst, fault);
-	unsafe_put_user(word, dst, fault);
-	ret = 0;
+	for (; i < num; i++, to++) {
+		const u64 *src = (const u64 *)from[i];
+		unsigned int word;
+
+		/* Or else the compiler adds to it after each word. */
+		OPTIMIZER_HIDE_VAR(to);
+		for (word = 0; word < WORDS; word++)
+			unsafe_put_user(src[word], (u64 __user *)to + word,
+					fault);
+	}
 fault:
 	user_write_access_end();
 out:
 	pagefault_enable();
-	return ret;
+	return i;
 }
 
 bool kevent_is_dying(void)
@@ -188,6 +201,10 @@ static int kevent_set_sigmask(const struct kevent_wait_arg *arg)
 	return set_user_sigmask(mask, arg->sigmask_size);
 }
 
+/*
+ * Reads the timeout of a call, and replaces the signal mask if @arg says so.
+ * Who calls it ends with restore_saved_sigmask_unless().
+ */
 static int kevent_read_wait(struct kevent_timeout *t, const void __user *arg,
 			    unsigned int flags)
 {
@@ -196,6 +213,7 @@ static int kevent_read_wait(struct kevent_timeout *t, const void __user *arg,
 
 	if (flags & ~(KEVENT_FLAGS_ABSTIME | KEVENT_FLAGS_EXT_ARG))
 		return -EINVAL;
+	*t = (struct kevent_timeout){};
 	if (!(flags & KEVENT_FLAGS_EXT_ARG))
 		return kevent_get_timeout(t, CLOCK_MONOTONIC, arg, flags);
 
@@ -227,20 +245,6 @@ static int kevent_read_wait(struct kevent_timeout *t, const void __user *arg,
 	return kevent_set_sigmask(&ext);
 }
 
-/*
- * Reads the timeout of a call, and replaces the signal mask if @arg says so.
- * Who calls it ends with restore_saved_sigmask_unless().
- */
-static __always_inline int kevent_begin_wait(struct kevent_timeout *t,
-					     const void __user *arg,
-					     unsigned int flags)
-{
-	*t = (struct kevent_timeout){ .kind = KEVENT_TIMEOUT_NEVER };
-	if (!arg && !flags)
-		return 0;
-	return kevent_read_wait(t, arg, flags);
-}
-
 SYSCALL_DEFINE3(kevent_init, struct kevent_ring __user *, ring,
 		unsigned int, ring_size, unsigned int, flags)
 {
@@ -257,9 +261,12 @@ SYSCALL_DEFINE4(kevent_ctl, int, fd, unsigned int, cmd, unsigned int, num,
 	return kevent_do_ctl(fd_file(f), cmd, num, arg);
 }
 
-SYSCALL_DEFINE6(kevent_get_events, int, fd, unsigned int, min_nr,
-		unsigned int, max_nr, const void __user *, timeout,
-		struct ukevent __user *, buf, unsigned int, flags)
+/* Apart, as a call that has no timeout saves fewer registers. */
+static noinline long kevent_get_until(int fd, unsigned int min_nr,
+				      unsigned int max_nr,
+				      const void __user *timeout,
+				      struct ukevent __user *buf,
+				      unsigned int flags)
 {
 	struct kevent_timeout t;
 	long ret;
@@ -268,12 +275,27 @@ SYSCALL_DEFINE6(kevent_get_events, int, fd, unsigned int, min_nr,
 
 	if (fd_empty(f))
 		return -EBADF;
-	ret = kevent_begin_wait(&t, timeout, flags);
+	ret = kevent_read_wait(&t, timeout, flags);
 	if (ret)
 		return ret;
 	ret = kevent_do_get_events(fd_file(f), min_nr, max_nr, &t, buf);
 	restore_saved_sigmask_unless(ret == -EINTR);
 	return ret;
+}
+
+SYSCALL_DEFINE6(kevent_get_events, int, fd, unsigned int, min_nr,
+		unsigned int, max_nr, const void __user *, timeout,
+		struct ukevent __user *, buf, unsigned int, flags)
+{
+	if (timeout || flags)
+		return kevent_get_until(fd, min_nr, max_nr, timeout, buf,
+					flags);
+
+	CLASS(fd, f)(fd);
+
+	if (fd_empty(f))
+		return -EBADF;
+	return kevent_do_get_events(fd_file(f), min_nr, max_nr, NULL, buf);
 }
 
 SYSCALL_DEFINE5(kevent_wait, int, fd, unsigned int, num, unsigned int, old_uidx,
@@ -286,7 +308,9 @@ SYSCALL_DEFINE5(kevent_wait, int, fd, unsigned int, num, unsigned int, old_uidx,
 
 	if (fd_empty(f))
 		return -EBADF;
-	ret = kevent_begin_wait(&t, timeout, flags);
+	if (!timeout && !flags)
+		return kevent_do_wait(fd_file(f), num, old_uidx, NULL);
+	ret = kevent_read_wait(&t, timeout, flags);
 	if (ret)
 		return ret;
 	ret = kevent_do_wait(fd_file(f), num, old_uidx, &t);

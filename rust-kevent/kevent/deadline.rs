@@ -4,8 +4,50 @@
 
 use crate::{
     bindings,
+    fs::File,
     sync::CondVarDeadline, //
 };
+
+/// How long a call waits: what the system call passes on. Worked out if it has to wait.
+#[derive(Clone, Copy)]
+pub(crate) struct Timeout<'a> {
+    file: &'a File,
+    /// If there is none, it waits for ever.
+    given: Option<&'a bindings::kevent_timeout>,
+}
+
+impl<'a> Timeout<'a> {
+    /// What holds for a call by way of `file`.
+    pub(crate) fn new(file: &'a File, given: Option<&'a bindings::kevent_timeout>) -> Self {
+        Timeout { file, given }
+    }
+
+    /// `O_NONBLOCK` makes every wait end at once.
+    fn is_nonblocking(&self) -> bool {
+        self.file.flags() & bindings::O_NONBLOCK != 0
+    }
+
+    /// When the call ends at the latest.
+    pub(crate) fn deadline(&self) -> Deadline {
+        match self.given {
+            _ if self.is_nonblocking() => Deadline::Now,
+            Some(timeout) => Deadline::new(timeout),
+            None => Deadline::Never,
+        }
+    }
+
+    /// Whether the call may wait for more than it needs.
+    pub(crate) fn is_of_batch(&self) -> bool {
+        self.given.is_some_and(|timeout| timeout.batch_until != 0)
+    }
+
+    /// The end of the time in which it does so.
+    pub(crate) fn of_batch(&self) -> Option<Deadline> {
+        self.given
+            .filter(|timeout| timeout.batch_until != 0 && !self.is_nonblocking())
+            .map(Deadline::of_batch)
+    }
+}
 
 /// When a wait ends at the latest.
 #[derive(Clone, Copy)]
@@ -19,8 +61,7 @@ pub(crate) enum Deadline {
 }
 
 impl Deadline {
-    /// What the system call passes on.
-    pub(crate) fn new(timeout: &bindings::kevent_timeout) -> Self {
+    fn new(timeout: &bindings::kevent_timeout) -> Self {
         match timeout.kind {
             bindings::kevent_timeout_kind_KEVENT_TIMEOUT_NOW => Deadline::Now,
             bindings::kevent_timeout_kind_KEVENT_TIMEOUT_AT => Deadline::At(CondVarDeadline {
@@ -32,13 +73,12 @@ impl Deadline {
         }
     }
 
-    /// The end of the time in which a call waits for more than it needs, if it does so.
-    pub(crate) fn of_batch(timeout: &bindings::kevent_timeout) -> Option<Self> {
-        (timeout.batch_until != 0).then_some(Deadline::At(CondVarDeadline {
+    fn of_batch(timeout: &bindings::kevent_timeout) -> Self {
+        Deadline::At(CondVarDeadline {
             expires: timeout.batch_until,
             slack: timeout.slack,
             clock: bindings::CLOCK_MONOTONIC as bindings::clockid_t,
-        }))
+        })
     }
 
     /// Whether a wait must not begin.

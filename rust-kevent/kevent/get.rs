@@ -9,9 +9,15 @@
 //! An event to which its source has to agree is taken first, so that what fires while the source is
 //! asked is an event of its own. It is dropped if nothing is true any more, and comes back if it
 //! cannot be copied.
+//!
+//! Most calls find what they want pending in a queue without a ring, and copy it from where it is:
+//! [`take_pending()`]. All others, and what that leaves, are for [`Call`].
 
 use super::{
-    deadline::Deadline,
+    deadline::{
+        Deadline,
+        Timeout, //
+    },
     event::{
         Event,
         REQ_DISPATCH,
@@ -25,7 +31,11 @@ use super::{
         Woken,
         FEW, //
     },
-    record::Buffer,
+    record::{
+        Batch,
+        Buffer,
+        BATCH, //
+    },
     source::Tie,
     state::{
         Asked,
@@ -44,18 +54,16 @@ use crate::{
 };
 
 /// Events copied in one round of the lock.
-const ROUND: u32 = 16;
+const ROUND: u32 = BATCH;
 
 /// What a caller wants.
-pub(crate) struct Request {
+struct Request<'a> {
     /// How many events it waits for.
-    pub(crate) min: u32,
+    min: u32,
     /// How many it has room for.
-    pub(crate) max: u32,
-    /// When it stops to wait.
-    pub(crate) deadline: Deadline,
-    /// Until when it waits for `max` of them.
-    pub(crate) batch: Option<Deadline>,
+    max: u32,
+    /// How long it waits.
+    timeout: Timeout<'a>,
 }
 
 enum Round {
@@ -122,21 +130,14 @@ impl<'a> Call<'a> {
     fn copy_round(&mut self, events: &mut Events) -> Round {
         let mut left = ROUND;
         if events.ring().is_none() {
-            let room = self.max.wrapping_sub(self.copied).min(left);
-            let buffer = &mut self.buffer;
-            let delivered = events.deliver_pending(room, measure, |event, word| {
-                let copied = buffer.offer(event, word).is_ok();
-                if copied {
-                    buffer.advance();
-                }
-                copied
-            });
-            self.copied = self.copied.saturating_add(delivered);
-            left = left.saturating_sub(delivered);
+            let room = self.max.wrapping_sub(self.copied);
+            let copied = copy_pending(events, room, &mut self.buffer);
+            self.copied = self.copied.saturating_add(copied);
+            left = left.saturating_sub(copied);
         }
         while left != 0 && self.copied != self.max {
             let buffer = &self.buffer;
-            match events.deliver(measure, |event, word| buffer.offer(event, word)) {
+            match events.deliver(measure, |event| buffer.offer(event)) {
                 Ok(Delivered::Yes) => self.keep(),
                 Ok(Delivered::No) => {}
                 Ok(Delivered::Nothing) => break,
@@ -248,23 +249,67 @@ impl<'a> Call<'a> {
     }
 }
 
+/// Copies and takes the pending events that need nothing else, up to `max` and the first that does,
+/// but no more than [`ROUND`].
+#[inline(always)]
+fn copy_pending(events: &mut Events, max: u32, buffer: &mut Buffer) -> u32 {
+    let mut batch = Batch::new();
+    let gathered = events.gather(max.min(ROUND), measure, |n, event| batch.put(n, event));
+    // SAFETY: These were put there. `events` stays borrowed, so none was moved or written since.
+    let copied = unsafe { buffer.fill(&batch, gathered.len) };
+    events.settle(gathered, copied);
+    copied
+}
+
+/// Takes what is pending in a queue without a ring, if that is as much as is waited for, and nothing
+/// is to be looked at before. Returns how many were copied, and whether that is all.
+#[inline(always)]
+fn take_pending(queue: &Queue, min: u32, max: u32, buffer: &mut Buffer) -> (u32, bool) {
+    let mut inner = queue.lock();
+    if inner.events.to_look_at() != 0 || inner.events.pending() < min {
+        return (0, false);
+    }
+    let copied = copy_pending(&mut inner.events, max, buffer);
+    (copied, copied == max || inner.events.pending() == 0)
+}
+
 /// Waits for `min` events, and copies `max` at most. Returns how many.
-pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Result<u32> {
-    let (min, max) = (request.min, request.max);
+#[inline(always)]
+pub(crate) fn get_events(
+    queue: &Queue,
+    min: u32,
+    max: u32,
+    timeout: Timeout<'_>,
+    mut buffer: Buffer,
+) -> Result<u32> {
     if max == 0 || min > max {
         return Err(EINVAL);
     }
+    let mut copied = 0;
+    if queue.memory.is_none() && !timeout.is_of_batch() {
+        let done;
+        (copied, done) = take_pending(queue, min, max, &mut buffer);
+        if done {
+            return Ok(copied);
+        }
+    }
+    get_slowly(queue, Request { min, max, timeout }, buffer, copied)
+}
+
+#[inline(never)]
+fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) -> Result<u32> {
+    let (min, max) = (request.min, request.max);
     let mut call = Call {
         queue,
         min,
         max,
         buffer,
-        copied: 0,
+        copied,
         looks: None,
         looked: false,
     };
     let mut woken = Woken::Done;
-    if let Some(batch) = request.batch {
+    if let Some(batch) = request.timeout.of_batch() {
         if min != 0 {
             woken = call.wait(max, batch);
         }
@@ -272,7 +317,7 @@ pub(crate) fn get_events(queue: &Queue, request: &Request, buffer: Buffer) -> Re
     loop {
         if matches!(woken, Woken::Done | Woken::Timeout) && call.copied < min {
             let missing = min.saturating_sub(call.copied);
-            woken = call.wait(missing, request.deadline);
+            woken = call.wait(missing, request.timeout.deadline());
         }
         if let Err(error) = call.copy() {
             // It may have been woken for what it leaves.

@@ -54,10 +54,32 @@ pub(crate) fn with_records<T>(
 /// How many records are kept on the stack.
 const FEW: usize = 8;
 
+/// How many events are copied in one go.
+pub(crate) const BATCH: u32 = 64;
+
 /// Says in a record what became of it.
 pub(crate) fn answer(record: &mut Event, result: u32, error: u32) {
     record.error = error;
     record.word = Word::untaken(0, result, 0).0;
+}
+
+/// Events that are copied in one go, from where they are.
+pub(crate) struct Batch([MaybeUninit<*const Event>; BATCH as usize]);
+
+impl Batch {
+    /// No events.
+    #[inline(always)]
+    pub(crate) fn new() -> Self {
+        Batch([const { MaybeUninit::uninit() }; BATCH as usize])
+    }
+
+    /// Puts an event at one of [`BATCH`] places.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, index: u32, event: &Event) {
+        if let Some(place) = self.0.get_mut(index as usize) {
+            place.write(event);
+        }
+    }
 }
 
 /// Where `kevent_get_events()` copies events to.
@@ -74,12 +96,33 @@ impl Buffer {
         UserSlice::new(self.0, size_of::<Event>()).writer()
     }
 
-    /// Copies an event with another word to where the next one goes, which stays where it is. Does
-    /// not sleep. [`EFAULT`] if the place is not present.
-    pub(crate) fn offer(&self, event: &Event, word: u64) -> Result {
-        let to = self.0.as_mut_ptr().cast();
+    /// Copies an event to where the next one goes, which stays where it is. Does not sleep.
+    /// [`EFAULT`] if the place is not present, or the thread is dying.
+    pub(crate) fn offer(&self, event: &Event) -> Result {
+        let event = core::ptr::from_ref(event).cast();
         // SAFETY: The event is valid, and the call checks the address.
-        to_result(unsafe { bindings::kevent_copy_out(to, core::ptr::from_ref(event).cast(), word) })
+        match unsafe { bindings::kevent_copy_out(self.0.as_mut_ptr().cast(), &raw const event, 1) }
+        {
+            1 => Ok(()),
+            _ => Err(EFAULT),
+        }
+    }
+
+    /// Copies as many of the first `len` events of a batch as have places that are present; none if
+    /// the thread is dying. Does not sleep. Returns how many.
+    ///
+    /// # Safety
+    ///
+    /// They must have been put there, be where they were, and nobody may write to them.
+    #[inline(always)]
+    pub(crate) unsafe fn fill(&mut self, batch: &Batch, len: u32) -> u32 {
+        let from = batch.0.as_ptr().cast();
+        // SAFETY: By the safety requirement, the first `len` are pointers to events. The call checks
+        // the address.
+        let copied = unsafe { bindings::kevent_copy_out(self.0.as_mut_ptr().cast(), from, len) };
+        let len = (copied as usize).wrapping_mul(size_of::<Event>());
+        self.0 = self.0.wrapping_byte_add(len);
+        copied
     }
 
     /// Copies an event to where the next one goes. May sleep.

@@ -125,7 +125,7 @@ pub struct Registration<T = ()> {
     pub phase: Phase,
     /// What happens when an event is published.
     pub sequel: Sequel,
-    /// Then one sleeper is woken, and no more.
+    /// Then one sleeper is woken, and no more; and its source is not asked before.
     pub plain: bool,
     /// What there is to look at.
     pub nature: Nature,
@@ -180,7 +180,8 @@ impl<T> Registration<T> {
         };
         self.nature = nature;
         self.sequel = Self::sequel_of(&request, nature);
-        self.plain = self.sequel == Sequel::Nothing && request.flags & REQ_WAKEUP_ALL == 0;
+        self.plain = self.sequel == Sequel::Nothing
+            && request.flags & (REQ_WAKEUP_ALL | REQ_LAST_CHECK) == 0;
     }
 
     fn sequel_of(request: &Event, nature: Nature) -> Sequel {
@@ -256,18 +257,33 @@ impl<T> Registration<T> {
         }
     }
 
-    /// Hands its newest event to `copy`, with mask and return flags, unless its source has to agree.
-    #[inline]
+    /// Hands its newest event to `copy`, unless its source has to agree.
     pub fn offer<R>(
         &mut self,
         from: impl FnOnce(&T, u32) -> Option<u64>,
-        copy: impl FnOnce(&Event, u64) -> R,
+        copy: impl FnOnce(&Event) -> R,
     ) -> Option<R> {
         if self.is_to_check() {
             return None;
         }
         self.measure(from);
-        Some(copy(&self.event, self.outcome()))
+        Some(copy(&self.newest()))
+    }
+
+    /// Its pending event, if delivering it is no more than to copy it.
+    #[inline(always)]
+    pub fn prompt(&mut self, from: impl FnOnce(&T, u32) -> Option<u64>) -> Option<&Event> {
+        let sure = Word(self.event.word).result() & RET_RECHECK == 0;
+        if !(self.plain && sure) {
+            if self.sequel != Sequel::Nothing || self.is_to_check() {
+                return None;
+            }
+        }
+        if self.event.data != 0 {
+            self.measure(from);
+        }
+        // It is in no lap of a ring, so its word shows nothing more.
+        Some(&self.event)
     }
 
     /// What was merged into its newest event, as one to be posted again.
@@ -300,6 +316,7 @@ const OFFSET_BITS: u32 = 25;
 
 const _: () = assert!(CHUNKS <= 1 << (32 - OFFSET_BITS));
 const _: () = assert!(FIRST_SHIFT as usize + (CHUNKS >> STEP_SHIFT) <= OFFSET_BITS as usize);
+const _: () = assert!(Handle::NOBODY.0 == NONE);
 
 /// The registrations of one queue.
 pub struct Table<T = ()> {
@@ -383,6 +400,14 @@ impl<T> Table<T> {
         self.chunks.get_mut(chunk)?.as_mut()?.get_mut(offset)
     }
 
+    /// Links the last of a list to one that was appended.
+    #[inline(always)]
+    pub fn link(&mut self, last: Handle, appended: Handle) {
+        if let Some(last) = self.get_mut(last) {
+            last.next = appended.0;
+        }
+    }
+
     /// Arms an unused registration.
     pub fn insert(&mut self, request: Event) -> Option<Handle> {
         let mut free = self.free;
@@ -421,7 +446,8 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// A list through the links of registrations. One registration is on one list at most.
+/// A list through the links of registrations. One registration is on one list at most. What precedes
+/// the first and follows the last is not written.
 #[derive(Clone, Copy)]
 pub struct List {
     first: u32,
@@ -456,18 +482,29 @@ impl List {
 
     /// Appends a registration that is on no list.
     pub fn push<T>(&mut self, table: &mut Table<T>, handle: Handle) {
-        let Some(registration) = table.get_mut(handle) else {
-            return;
-        };
-        registration.prev = self.last;
-        registration.next = NONE;
+        if let Some(registration) = table.get_mut(handle) {
+            if let Some(before) = self.append(registration, handle) {
+                table.link(before, handle);
+            }
+        }
+    }
+
+    /// The same for who has it at hand. Who is returned precedes it, and has to be linked to it.
+    #[inline(always)]
+    #[must_use]
+    pub fn append<T>(
+        &mut self,
+        registration: &mut Registration<T>,
+        handle: Handle,
+    ) -> Option<Handle> {
+        let before = core::mem::replace(&mut self.last, handle.0);
+        self.len = self.len.wrapping_add(1);
         if self.first == NONE {
             self.first = handle.0;
-        } else if let Some(last) = table.get_mut(Handle(self.last)) {
-            last.next = handle.0;
+            return None;
         }
-        self.last = handle.0;
-        self.len = self.len.wrapping_add(1);
+        registration.prev = before;
+        Some(Handle(before))
     }
 
     /// Takes the oldest off.
@@ -485,13 +522,9 @@ impl List {
 
     /// Takes off the `len` registrations that a walk has passed.
     #[inline]
-    pub fn cut<T>(&mut self, table: &mut Table<T>, run: Run, len: u32) {
+    pub fn cut(&mut self, run: Run, len: u32) {
         self.first = run.0;
         self.len = self.len.wrapping_sub(len);
-        match table.get_mut(Handle(run.0)) {
-            Some(first) if run.0 != NONE => first.prev = NONE,
-            _ => self.last = NONE,
-        }
     }
 
     /// Takes off a registration that is on this list.
@@ -500,37 +533,41 @@ impl List {
             return;
         };
         let (prev, next) = (registration.prev, registration.next);
-        if prev == NONE {
-            self.first = next;
-        } else if let Some(before) = table.get_mut(Handle(prev)) {
-            before.next = next;
-        }
-        if next == NONE {
-            self.last = prev;
-        } else if let Some(after) = table.get_mut(Handle(next)) {
-            after.prev = prev;
+        match (self.first == handle.0, self.last == handle.0) {
+            (true, true) => self.first = NONE,
+            (true, false) => self.first = next,
+            (false, true) => self.last = prev,
+            (false, false) => {
+                if let Some(before) = table.get_mut(Handle(prev)) {
+                    before.next = next;
+                }
+                if let Some(after) = table.get_mut(Handle(next)) {
+                    after.prev = prev;
+                }
+            }
         }
         self.len = self.len.wrapping_sub(1);
     }
 }
 
 /// A walk along a list.
+#[derive(Clone, Copy)]
 pub struct Run(u32);
 
 impl Run {
     /// The registration at which it stands.
-    #[inline]
+    #[inline(always)]
     pub fn next<'a, T>(&self, table: &'a mut Table<T>) -> Option<&'a mut Registration<T>> {
-        match self.0 {
-            NONE => None,
-            handle => table.get_mut(Handle(handle)),
-        }
+        // At the end it stands at none, which no table has.
+        table.get_mut(Handle(self.0))
     }
 
-    /// Goes on from `registration`, at which it stands.
-    #[inline]
-    pub fn step<T>(&mut self, registration: &Registration<T>) {
-        self.0 = registration.next;
+    /// Goes on along `list` from `registration`, at which it stands. Returns false at the end.
+    #[inline(always)]
+    pub fn step<T>(&mut self, list: &List, registration: &Registration<T>) -> bool {
+        let ends = self.0 == list.last;
+        self.0 = if ends { NONE } else { registration.next };
+        !ends
     }
 }
 

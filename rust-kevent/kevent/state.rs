@@ -55,6 +55,7 @@ use super::{
         Nature,
         Phase,
         Registration,
+        Run,
         Sequel,
         Table, //
     },
@@ -120,6 +121,13 @@ pub enum Delivered {
     Nothing,
     /// Its source has to agree.
     Special(Next),
+}
+
+/// Pending events on their way to a caller: as many as lie before where the walk stands.
+pub struct Gathered {
+    run: Run,
+    /// How many.
+    pub len: u32,
 }
 
 /// What became of a registration that was removed.
@@ -355,7 +363,9 @@ impl<M: Memory, T> State<M, T> {
                 None if registration.plain => {
                     registration.keep(&fired);
                     registration.phase = Phase::Waiting;
-                    self.pending.push(&mut self.table, handle);
+                    if let Some(before) = self.pending.append(registration, handle) {
+                        self.table.link(before, handle);
+                    }
                     return Some(Wake::One);
                 }
                 None => false,
@@ -607,12 +617,12 @@ impl<M: Memory, T> State<M, T> {
         Some((Next::Pending(handle), self.table.get(handle)?))
     }
 
-    /// Hands the oldest event to `copy`, with its mask and return flags, and takes it if that succeeds.
-    /// `measure` is asked for the datum, if that may have changed.
+    /// Hands the oldest event to `copy`, and takes it if that succeeds. `measure` is asked for the
+    /// datum, if that may have changed.
     pub fn deliver<E>(
         &mut self,
         measure: impl FnOnce(&T, u32) -> Option<u64>,
-        copy: impl FnOnce(&Event, u64) -> Result<(), E>,
+        copy: impl FnOnce(&Event) -> Result<(), E>,
     ) -> Result<Delivered, E> {
         let Some((next, _)) = self.peek() else {
             return Ok(Delivered::Nothing);
@@ -630,32 +640,64 @@ impl<M: Memory, T> State<M, T> {
         })
     }
 
-    /// The same for as many of the pending events as are delivered without more ado, up to `max`. Of
-    /// a queue without a ring.
+    /// Hands the pending events that need no more than to be copied to `gather`, up to `max` and the
+    /// first that does, with their number. They stay where they are until [`State::settle()`], under the same lock, takes
+    /// those that were copied. Of a queue without a ring.
     #[inline(always)]
-    pub fn deliver_pending(
+    pub fn gather(
         &mut self,
         max: u32,
         measure: impl Fn(&T, u32) -> Option<u64>,
-        mut copy: impl FnMut(&Event, u64) -> bool,
-    ) -> u32 {
-        let mut delivered = 0u32;
+        mut gather: impl FnMut(u32, &Event),
+    ) -> Gathered {
+        let mut len = 0u32;
         let mut run = self.pending.run();
-        while delivered != max {
+        while len < max {
             let Some(registration) = run.next(&mut self.table) else {
                 break;
             };
-            if registration.sequel != Sequel::Nothing
-                || registration.offer(&measure, &mut copy) != Some(true)
-            {
+            let Some(event) = registration.prompt(&measure) else {
+                break;
+            };
+            gather(len, event);
+            registration.phase = Phase::Armed;
+            len = len.wrapping_add(1);
+            if !run.step(&self.pending, registration) {
                 break;
             }
-            registration.phase = Phase::Armed;
-            delivered = delivered.wrapping_add(1);
-            run.step(registration);
         }
-        self.pending.cut(&mut self.table, run, delivered);
-        delivered
+        Gathered { run, len }
+    }
+
+    /// Takes the first `copied` of the events that were gathered.
+    #[inline(always)]
+    pub fn settle(&mut self, gathered: Gathered, copied: u32) {
+        if copied == gathered.len {
+            self.pending.cut(gathered.run, copied);
+        } else {
+            self.settle_some(gathered, copied);
+        }
+    }
+
+    #[cold]
+    fn settle_some(&mut self, gathered: Gathered, copied: u32) {
+        let mut run = self.pending.run();
+        let mut rest = self.pending.run();
+        for passed in 0..gathered.len {
+            if passed == copied {
+                rest = run;
+            }
+            let Some(registration) = run.next(&mut self.table) else {
+                break;
+            };
+            if passed >= copied {
+                registration.phase = Phase::Waiting;
+            }
+            if !run.step(&self.pending, registration) {
+                break;
+            }
+        }
+        self.pending.cut(rest, copied);
     }
 
     /// Whose event [`State::peek()`] returned under the same lock.

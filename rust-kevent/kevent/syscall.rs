@@ -5,7 +5,7 @@
 use super::{
     commit,
     ctl,
-    deadline::Deadline,
+    deadline::Timeout,
     file::{
         self,
         OPERATIONS, //
@@ -51,15 +51,6 @@ unsafe fn with_queue<T: Into<i64>>(
     })
 }
 
-/// `O_NONBLOCK` makes every wait end at once.
-fn deadline(file: &File, timeout: &bindings::kevent_timeout) -> (Deadline, Option<Deadline>) {
-    if file.flags() & bindings::O_NONBLOCK != 0 {
-        (Deadline::Now, None)
-    } else {
-        (Deadline::new(timeout), Deadline::of_batch(timeout))
-    }
-}
-
 /// Prepares everything. Returns the operations of a queue's file, for the device node.
 ///
 /// # Safety
@@ -103,7 +94,7 @@ unsafe extern "C" fn kevent_do_ctl(
 ///
 /// # Safety
 ///
-/// `file` must be an open file that the caller holds, and `timeout` valid.
+/// `file` must be an open file that the caller holds, and `timeout` valid or null.
 #[export]
 unsafe extern "C" fn kevent_do_get_events(
     file: *mut bindings::file,
@@ -113,19 +104,13 @@ unsafe extern "C" fn kevent_do_get_events(
     buf: *mut c_void,
 ) -> c_long {
     // SAFETY: By the safety requirement.
-    let timeout = unsafe { &*timeout };
+    let timeout = unsafe { timeout.as_ref() };
     // SAFETY: By the safety requirement.
     unsafe {
         with_queue(file, |queue, file| {
-            let (deadline, batch) = deadline(file, timeout);
-            let request = get::Request {
-                min: min_nr,
-                max: max_nr,
-                deadline,
-                batch,
-            };
+            let timeout = Timeout::new(file, timeout);
             let buffer = Buffer::new(UserPtr::from_ptr(buf));
-            let got = get::get_events(&queue, &request, buffer);
+            let got = get::get_events(&queue, min_nr, max_nr, timeout, buffer);
             trace::get(&queue, min_nr, max_nr, returned(got));
             got
         })
@@ -136,7 +121,7 @@ unsafe extern "C" fn kevent_do_get_events(
 ///
 /// # Safety
 ///
-/// `file` must be an open file that the caller holds, and `timeout` valid.
+/// `file` must be an open file that the caller holds, and `timeout` valid or null.
 #[export]
 unsafe extern "C" fn kevent_do_wait(
     file: *mut bindings::file,
@@ -145,16 +130,16 @@ unsafe extern "C" fn kevent_do_wait(
     timeout: *const bindings::kevent_timeout,
 ) -> c_long {
     // SAFETY: By the safety requirement.
-    let timeout = unsafe { &*timeout };
+    let timeout = unsafe { timeout.as_ref() };
     // SAFETY: By the safety requirement.
     unsafe {
         with_queue(file, |queue, file| {
-            let (deadline, batch) = deadline(file, timeout);
+            let timeout = Timeout::new(file, timeout);
             let request = wait::Request {
                 num,
                 old: old_uidx,
-                deadline,
-                batch,
+                deadline: timeout.deadline(),
+                batch: timeout.of_batch(),
             };
             let past = wait::wait(&queue, &request);
             trace::wait(&queue, num, old_uidx, returned(past));

@@ -38,7 +38,10 @@ struct kevent_timeout {
 	u32 kind;
 };
 
-/* In rust/kernel/kevent/syscall.rs. A file is one that the caller holds. */
+/*
+ * In rust/kernel/kevent/syscall.rs. A file is one that the caller holds; with
+ * no @timeout, a call waits for ever.
+ */
 const struct file_operations *kevent_setup(void);
 long kevent_do_init(unsigned long ring, unsigned int ring_size,
 		    unsigned int flags);
@@ -58,8 +61,9 @@ int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
 		   unsigned int num);
 void kevent_copy_answers(struct ukevent __user *to, const struct ukevent *from,
 			 unsigned int num);
-int kevent_copy_out(struct ukevent __user *to, const struct ukevent *from,
-		    u64 word);
+unsigned int kevent_copy_out(struct ukevent __user *to,
+			     const struct ukevent *const *from,
+			     unsigned int num);
 bool kevent_is_dying(void);
 bool kevent_is_refused(struct file *file);
 struct ucounts *kevent_get_ucounts(void);

@@ -158,20 +158,12 @@ impl Host {
     /// `kevent_get_events()` for one.
     pub fn get(&mut self) -> Option<Event> {
         let mut got = None;
-        let copy = |event: &Event, word| {
-            got = Some(Event { word, ..*event });
+        let copy = |event: &Event| {
+            got = Some(*event);
             Ok::<(), ()>(())
         };
         if self.state.ring().is_none() {
-            let mut got = None;
-            self.state.deliver_pending(
-                1,
-                |(), _| None,
-                |event, word| {
-                    got = Some(Event { word, ..*event });
-                    true
-                },
-            );
+            let got = self.gather(1, 1).pop();
             if got.is_some() {
                 return got;
             }
@@ -184,6 +176,17 @@ impl Host {
             }
             _ => None,
         }
+    }
+
+    /// The same for up to `max` in one go, of a queue without a ring, of which `copied` can be copied.
+    pub fn gather(&mut self, max: u32, copied: u32) -> Vec<Event> {
+        let mut events = Vec::new();
+        let gathered = self
+            .state
+            .gather(max, |(), _| None, |_, event| events.push(*event));
+        events.truncate(copied as usize);
+        self.state.settle(gathered, events.len() as u32);
+        events
     }
 
     /// What that is next.

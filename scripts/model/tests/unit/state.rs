@@ -228,6 +228,59 @@ fn what_is_no_longer_pending_is_not_taken() {
 }
 
 #[test]
+fn what_was_not_copied_stays_pending_in_order() {
+    for copied in 0..=5 {
+        let mut host = Host::without_ring();
+        let handles: Vec<_> = (0..5).map(|id| host.add(id, 0)).collect();
+        for &handle in &handles {
+            assert_eq!(host.report(handle, &bits(1)), Wake::One);
+        }
+        let got = host.gather(5, copied);
+        let ids: Vec<u64> = got.iter().map(|event| event.id).collect();
+        assert_eq!(ids, Vec::from_iter(0..u64::from(copied)));
+        assert_eq!(host.state.pending(), 5 - copied);
+        for (id, &handle) in handles.iter().enumerate() {
+            let wake = match (id as u32) < copied {
+                true => Wake::One,
+                false => Wake::None,
+            };
+            assert_eq!(host.report(handle, &bits(2)), wake);
+        }
+        assert_eq!(host.state.pending(), 5);
+        host.state.remove(handles[2]);
+        let expected = (copied..5).chain(0..copied).filter(|&id| id != 2);
+        for id in expected {
+            let event = host.get().expect("an event");
+            let mask = if id < copied { 2 } else { 3 };
+            assert_eq!((event.id, event.word as u32), (u64::from(id), mask));
+        }
+        assert_eq!(host.get(), None);
+    }
+}
+
+#[test]
+fn what_needs_more_than_a_copy_ends_a_batch() {
+    let mut host = Host::without_ring();
+    for (id, flags) in [0, REQ_WAKEUP_ALL, REQ_LAST_CHECK, 0, REQ_ONESHOT, 0]
+        .into_iter()
+        .enumerate()
+    {
+        let handle = host.add(id as u64, flags);
+        host.report(handle, &bits(1));
+    }
+    let ids = |events: Vec<Event>| Vec::from_iter(events.iter().map(|event| event.id));
+    assert_eq!(
+        ids(host.gather(3, 3)),
+        [0, 1, 2],
+        "no state is to be checked"
+    );
+    assert_eq!(ids(host.gather(9, 9)), [3]);
+    assert_eq!(ids(host.gather(9, 9)), []);
+    assert_eq!(host.get().map(|event| event.id), Some(4));
+    assert_eq!(ids(host.gather(9, 9)), [5]);
+}
+
+#[test]
 fn wakes_combine() {
     use Wake::*;
     for (a, b, both) in [
