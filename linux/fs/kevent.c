@@ -28,12 +28,12 @@
 #define CREATE_RUST_TRACE_POINTS
 #include <trace/events/kevent.h>
 
+#define RECORD_WORDS	(sizeof(struct ukevent) / sizeof(u64))
+
 /*
  * Records are copied word by word: what copies any length has a price that is
  * more than that of eight words.
  */
-#define WORDS	(sizeof(struct ukevent) / sizeof(u64))
-
 int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
 		   unsigned int num)
 {
@@ -89,7 +89,7 @@ unsigned int kevent_copy_out(struct ukevent __user *to,
 
 		/* Or else the compiler adds to it after each word. */
 		OPTIMIZER_HIDE_VAR(to);
-		for (word = 0; word < WORDS; word++)
+		for (word = 0; word < RECORD_WORDS; word++)
 			unsafe_put_user(src[word], (u64 __user *)to + word,
 					fault);
 	}
