@@ -36,8 +36,9 @@
 //! # Who owns what
 //!
 //! * The file owns the queue by an [`Arc`](crate::sync::Arc); mappings own the file.
-//! * The queue owns its registrations: a key among the keys, and a place in the state's table, with the
-//!   [`Tie`](source::Tie) to what is watched.
+//! * The queue owns its registrations: a place in the state's table, which has the keys as well, with the
+//!   [`Tie`](source::Tie) to what is watched. A place whose registration was removed keeps the tie, which
+//!   has ended: the next registration there uses it again, if nobody else has it.
 //! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
 //!   circle is opened by `Queue::release()`, which ends all ties and empties the table. So none of the
 //!   queue's timers is left when it is dropped.
@@ -75,7 +76,7 @@
 //! | `Queue::inner`, with all of `State`| itself                                         |
 //! | `Control`                          | `control`                                      |
 //! | `FileTie::rare`                    | `control`; its own lock only lends it out      |
-//! | what a file's wait-queue entry has | never changes, but for `repeat`: the lock of the wait queue |
+//! | what a file's wait-queue entry has | changes before it is on a queue; `repeat`: the lock of the wait queue |
 //! | `Clockwork`                        | the lock of the queue's timers                 |
 //! | words and data of the ring         | atomic; see `ring`                             |
 //! | the rest of an entry               | written by the kernel while the slot is finished |
@@ -96,7 +97,7 @@
 //! * *Fire and REMOVE*: what fires after the registration left the table concerns nobody. The tie then
 //!   ends: its entries leave the wait queues under the lock that wake-ups hold, and its timer leaves
 //!   the tree under the lock that expiries hold. Only then does `control` go free, without which no
-//!   registration gets the handle.
+//!   registration gets the handle, or the tie.
 //! * *Look and REMOVE, MODIFY*: who looks has an `Arc` of the tie, and takes no lock. What it found is
 //!   void if the generation of the registration is no longer that which it was asked for. A timer
 //!   reports what it found by itself, under its lock, as it has counted that.

@@ -34,6 +34,9 @@
  * Records are copied word by word: what copies any length has a price that is
  * more than that of eight words.
  */
+#define WORDS	(sizeof(struct ukevent) / sizeof(u64))
+static_assert(WORDS == 8);
+
 int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
 		   unsigned int num)
 {
@@ -42,8 +45,16 @@ int kevent_copy_in(struct ukevent *to, const struct ukevent __user *from,
 
 	if (!user_read_access_begin(from, num * sizeof(*from)))
 		return -EFAULT;
-	for (; dst != end; dst++, src++)
-		unsafe_get_user(*dst, src, fault);
+	for (; dst != end; dst += WORDS, src += WORDS) {
+		unsafe_get_user(dst[0], &src[0], fault);
+		unsafe_get_user(dst[1], &src[1], fault);
+		unsafe_get_user(dst[2], &src[2], fault);
+		unsafe_get_user(dst[3], &src[3], fault);
+		unsafe_get_user(dst[4], &src[4], fault);
+		unsafe_get_user(dst[5], &src[5], fault);
+		unsafe_get_user(dst[6], &src[6], fault);
+		unsafe_get_user(dst[7], &src[7], fault);
+	}
 	user_read_access_end();
 	return 0;
 fault:
@@ -105,9 +116,10 @@ bool kevent_is_dying(void)
 	return fatal_signal_pending(current);
 }
 
+/* An eventpoll, file_watch_add() refuses. */
 bool kevent_is_refused(struct file *file)
 {
-	return is_file_epoll(file) || io_is_uring_fops(file);
+	return io_is_uring_fops(file);
 }
 
 struct ucounts *kevent_get_ucounts(void)
@@ -119,7 +131,7 @@ struct ucounts *kevent_get_ucounts(void)
  * inc_ucount() looks the user up each time, to hold what it counts in. A queue
  * holds @ucounts as long as it has registrations.
  */
-bool kevent_charge(struct ucounts *ucounts)
+bool kevent_charge(struct ucounts *ucounts, unsigned int num)
 {
 	struct ucounts *iter, *bad;
 
@@ -129,24 +141,24 @@ bool kevent_charge(struct ucounts *ucounts)
 		long old = atomic_long_read(count);
 
 		do {
-			if (unlikely(old >= max))
+			if (unlikely(old > max - (long)num))
 				goto fail;
-		} while (!atomic_long_try_cmpxchg(count, &old, old + 1));
+		} while (!atomic_long_try_cmpxchg(count, &old, old + num));
 	}
 	return true;
 fail:
 	bad = iter;
 	for (iter = ucounts; iter != bad; iter = iter->ns->ucounts)
-		atomic_long_dec(&iter->ucount[UCOUNT_KEVENT_WATCHES]);
+		atomic_long_sub(num, &iter->ucount[UCOUNT_KEVENT_WATCHES]);
 	return false;
 }
 
-void kevent_uncharge(struct ucounts *ucounts)
+void kevent_uncharge(struct ucounts *ucounts, unsigned int num)
 {
 	struct ucounts *iter;
 
 	for (iter = ucounts; iter; iter = iter->ns->ucounts)
-		atomic_long_dec(&iter->ucount[UCOUNT_KEVENT_WATCHES]);
+		atomic_long_sub(num, &iter->ucount[UCOUNT_KEVENT_WATCHES]);
 }
 
 static ktime_t kevent_clock_now(clockid_t clock)

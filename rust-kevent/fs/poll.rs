@@ -58,12 +58,12 @@ impl LocalFile {
     }
 }
 
-/// Entries on the wait queues of one file beside the first.
-pub type Others<T> = KVec<Pin<KBox<WaitEntry<T>>>>;
+/// Entries on the wait queues of one file beside the first, if there are any.
+pub type Others<T> = Option<KVec<Pin<KBox<WaitEntry<T>>>>>;
 
 impl LocalFile {
     /// Begins to tell `first` of the wake-ups of the file that concern `mask`, and clones of what it
-    /// has, if the file has several wait queues. Returns these, and what is true now.
+    /// has, if the file has several wait queues, which go to `others`. Returns what is true now.
     ///
     /// # Safety
     ///
@@ -74,15 +74,16 @@ impl LocalFile {
         mask: u32,
         exclusive: bool,
         first: Pin<&WaitEntry<T>>,
+        others: &mut Others<T>,
         flags: crate::alloc::Flags,
-    ) -> Result<(Others<T>, u32)> {
+    ) -> Result<u32> {
         let mut hook = Hook {
             table: bindings::poll_table {
                 _qproc: Some(Hook::<T>::queue),
                 _key: mask,
             },
             first,
-            others: KVec::new(),
+            others,
             exclusive,
             flags,
             result: Ok(()),
@@ -91,11 +92,12 @@ impl LocalFile {
         // its release, or send `POLLFREE`, as poll methods must see to.
         let ready = unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut hook.table) };
         if hook.result.is_err() {
-            // SAFETY: By the safety requirement. The others are dropped.
+            // SAFETY: By the safety requirement.
             unsafe { first.remove() };
+            *hook.others = None;
         }
         hook.result?;
-        Ok((hook.others, ready))
+        Ok(ready)
     }
 }
 
@@ -123,15 +125,14 @@ impl<T: WakeFn + Clone> PollWatch<T> {
         let mut watch = KBox::pin_init(
             pin_init!(Self {
                 first <- WaitEntry::new(data),
-                others: KVec::new(),
+                others: None,
             }),
             flags,
         )?;
         let this = watch.as_mut().project();
+        let first = this.first.as_ref();
         // SAFETY: It is new, and by the safety requirement.
-        let (others, ready) =
-            unsafe { file.poll_wait(mask, exclusive, this.first.as_ref(), flags) }?;
-        *this.others = others;
+        let ready = unsafe { file.poll_wait(mask, exclusive, first, this.others, flags) }?;
         Ok((watch, ready))
     }
 
@@ -146,7 +147,7 @@ impl<T: WakeFn + Clone> PollWatch<T> {
 struct Hook<'a, T: WakeFn> {
     table: bindings::poll_table,
     first: Pin<&'a WaitEntry<T>>,
-    others: Others<T>,
+    others: &'a mut Others<T>,
     exclusive: bool,
     flags: crate::alloc::Flags,
     result: Result,
@@ -182,8 +183,9 @@ impl<T: WakeFn + Clone> Hook<'_, T> {
     #[cold]
     unsafe fn add(&mut self, head: *mut bindings::wait_queue_head) -> Result {
         let entry = KBox::pin_init(WaitEntry::new(self.first.data().clone()), self.flags)?;
-        self.others.push(entry, self.flags)?;
-        if let Some(entry) = self.others.last() {
+        let others = self.others.get_or_insert_default();
+        others.push(entry, self.flags)?;
+        if let Some(entry) = others.last() {
             // SAFETY: By the safety requirement; the entry is new, and only ours.
             unsafe { entry.as_ref().add(head, self.exclusive) };
         }

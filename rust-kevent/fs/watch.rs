@@ -53,7 +53,7 @@ pub struct FileWatch<T: CloseFn> {
     data: T,
 }
 
-// SAFETY: The list of a file is protected by a lock of the file.
+// SAFETY: What a file has of it changes by atomic operations, or under a lock of the file.
 unsafe impl<T: CloseFn> Send for FileWatch<T> {}
 // SAFETY: As above.
 unsafe impl<T: CloseFn> Sync for FileWatch<T> {}
@@ -74,20 +74,25 @@ impl<T: CloseFn> FileWatch<T> {
         })
     }
 
-    /// Begins to be told of the last close.
+    /// Begins to be told of the last close. Returns what the list now owns.
     ///
     /// # Safety
     ///
-    /// It watches no file, and did not watch one before.
-    pub unsafe fn add(this: &Arc<Self>, file: &LocalFile) -> Result {
+    /// * It watches no file.
+    /// * As long as what is returned is used, the caller holds a lock that [`CloseFn::closed`] takes as
+    ///   well, and does not remove it.
+    pub unsafe fn add<'a>(this: Arc<Self>, file: &LocalFile) -> Result<Pin<&'a Self>> {
         let raw = this.watch.get();
         // INVARIANT: The list owns it if the call succeeds.
-        let owned = Arc::into_raw(this.clone());
+        let owned = Arc::into_raw(this);
         // SAFETY: The file is valid, and by the safety requirement the watch is on no list.
         to_result(unsafe { bindings::file_watch_add(file.as_ptr(), raw) }).inspect_err(|_| {
             // SAFETY: It is on no list, so the reference is still ours.
             drop(unsafe { Arc::from_raw(owned) });
-        })
+        })?;
+        // SAFETY: By the safety requirement, the list's reference lasts as long as it is used. What is in
+        // an `Arc` does not move.
+        Ok(unsafe { Pin::new_unchecked(&*owned) })
     }
 
     /// Begins to be told of wake-ups, as [`LocalFile::poll_wait()`] says.
@@ -97,15 +102,16 @@ impl<T: CloseFn> FileWatch<T> {
     /// * The entry is on no queue, and nobody else adds or removes it.
     /// * All entries must be removed before the file is released.
     pub unsafe fn enter(
-        this: &Arc<Self>,
+        self: Pin<&Self>,
         file: &LocalFile,
         mask: u32,
+        others: &mut Others<T::Told>,
         flags: crate::alloc::Flags,
-    ) -> Result<(Others<T::Told>, u32)> {
-        // SAFETY: What is in an `Arc` does not move.
-        let entry = unsafe { Pin::new_unchecked(&this.entry) };
+    ) -> Result<u32> {
+        // SAFETY: The field is pinned as well.
+        let entry = unsafe { self.map_unchecked(|this| &this.entry) };
         // SAFETY: By the safety requirements.
-        unsafe { file.poll_wait(mask, false, entry, flags) }
+        unsafe { file.poll_wait(mask, false, entry, others, flags) }
     }
 
     /// Takes the entry off its wait queue, if it is on one. Afterwards no wake-up runs or begins.
@@ -118,6 +124,11 @@ impl<T: CloseFn> FileWatch<T> {
         unsafe { self.entry.remove() };
     }
 
+    /// The same, of which nobody else has a reference, and that is on no queue.
+    pub fn told_mut(self: Pin<&mut Self>) -> &mut T::Told {
+        self.project().entry.data_mut()
+    }
+
     /// What is told of wake-ups.
     pub fn told(&self) -> &T::Told {
         self.entry.data()
@@ -128,9 +139,10 @@ impl<T: CloseFn> FileWatch<T> {
     ///
     /// # Safety
     ///
-    /// Nobody else does so at the same time.
+    /// The caller holds a lock that [`CloseFn::closed`] takes as well.
     pub unsafe fn del(&self) -> bool {
-        // SAFETY: It was added, or is not on a list because it never was, or no longer is.
+        // SAFETY: It was added, or is not on a list because it never was, or no longer is. The lock is
+        // held by the safety requirement.
         let was_on_list = unsafe { bindings::file_watch_del(self.watch.get()) };
         if was_on_list {
             // SAFETY: By the type invariant. The caller has a reference of its own.

@@ -12,7 +12,6 @@ use super::{
         RET_DONE,
         RET_OUTSTANDING, //
     },
-    keys::Hash,
     queue::{
         template,
         Control,
@@ -34,7 +33,7 @@ use crate::{
     uaccess::UserPtr, //
 };
 
-/// Events that READY fires in one round of the inner lock.
+/// Records of READY and REMOVE in one round of the inner lock.
 const ROUND: usize = 16;
 
 /// What to do with each record.
@@ -77,7 +76,11 @@ pub(crate) fn ctl(queue: &Arc<Queue>, command: u32, num: u32, user: UserPtr) -> 
         if command != Command::Ready {
             control.reap(queue);
         }
+        if command == Command::Add {
+            control.advance(queue, num);
+        }
         let (done, error) = run(queue, &mut control, command, records);
+        control.settle(queue);
         // The record that failed says why.
         (
             done.saturating_add(usize::from(error.is_some())),
@@ -97,10 +100,13 @@ fn run(
     records: &mut [Event],
 ) -> (usize, Option<Error>) {
     let mut done = 0usize;
-    if command == Command::Ready {
+    if matches!(command, Command::Ready | Command::Remove) {
         for round in records.chunks_mut(ROUND) {
-            let (fired, error) = ready(queue, control, round);
-            done = done.saturating_add(fired);
+            let (some, error) = match command {
+                Command::Ready => ready(queue, round),
+                _ => remove(queue, control, round),
+            };
+            done = done.saturating_add(some);
             if error.is_some() {
                 return (done, error);
             }
@@ -110,10 +116,9 @@ fn run(
     for record in records.iter_mut() {
         let result = match command {
             Command::Add => add(queue, control, record),
-            Command::Remove => remove(queue, control, record),
             Command::Modify => modify(queue, control, record),
             Command::Set => set(queue, control, record),
-            Command::Ready => Err(EINVAL),
+            Command::Ready | Command::Remove => Err(EINVAL),
         };
         match result {
             Ok(result) => answer(record, RET_DONE | result, 0),
@@ -135,75 +140,75 @@ fn refuse(record: &mut Event, error: Error) {
     );
 }
 
-/// Removes a registration that has the key of `request`, if it is over or a ghost: if its file lives on
-/// under another number.
-#[cold]
-fn make_way(queue: &Queue, control: &mut Control, hash: Hash, request: &Event) -> Result {
-    let Some((inner, handle)) = control.lock(queue, hash, request) else {
-        return Ok(());
-    };
-    let tie = inner.events.tied(handle).cloned();
-    let over = inner.events.template(handle).is_none();
-    drop(inner);
-    let current = || tie.map_or(Ok(true), |tie| tie.is_of(request));
-    if !over && current()? {
-        return Err(EEXIST);
-    }
-    control.remove(queue, handle);
-    Ok(())
-}
-
+#[inline]
 fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
-    let source = source::check(request)?;
-    let hash = control.hash(request);
-    // Most keys that are not there are not there by their hash.
-    if control.keys.find(hash, |_| true).is_some() {
-        make_way(queue, control, hash, request)?;
-    }
-    if !control.keys.reserve() {
-        return Err(ENOMEM);
-    }
-    queue.limit.charge()?;
     let generation = control.next_generation();
-    let mut new = New::new(queue, request, generation);
-    let added = source.add(&mut new, request);
-    match (added, new.handle()) {
-        (Ok(()), Some(handle)) => control.keys.insert(hash, handle),
-        (added, Some(handle)) => {
-            let removed = queue.lock().events.remove(handle);
-            queue.end(removed);
-            return added.map(|()| 0);
-        }
-        (added, None) => {
-            queue.limit.uncharge();
-            return added.and(Err(ENOSPC));
-        }
-    }
+    source::add(request, || New::new(queue, control, request, generation))?;
     request.data = generation;
     trace::add(queue, request);
     Ok(0)
 }
 
-fn remove(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
-    source::lookup(request.kind)?;
-    let hash = control.hash(request);
-    let (mut inner, handle) = control.lock(queue, hash, request).ok_or(ENOENT)?;
-    let over = inner.events.template(handle).is_none();
-    let removed = inner.events.remove(handle);
-    drop(inner);
-    control.keys.remove(hash, handle);
-    let outstanding = queue.end(removed);
-    if over {
-        return Err(ENOENT);
+/// Removes registrations. Takes the inner lock twice, whatever their number: first they leave the table,
+/// then their places get what tied them, which the next ones use again.
+fn remove(
+    queue: &Arc<Queue>,
+    control: &mut Control,
+    records: &mut [Event],
+) -> (usize, Option<Error>) {
+    let mut round = [const { None }; ROUND];
+    let mut error = None;
+    let mut inner = queue.lock();
+    for (record, place) in records.iter().zip(&mut round) {
+        let hash = queue.hash(record);
+        let taken = source::lookup(record.kind).and_then(|_| {
+            let taken = inner.events.take_out(hash, record.kind, record.id);
+            taken.ok_or(ENOENT)
+        });
+        match taken {
+            Ok(removed) => {
+                error = removed.over.then_some(ENOENT);
+                *place = Some(removed);
+            }
+            Err(failed) => error = Some(failed),
+        }
+        if error.is_some() {
+            break;
+        }
     }
-    trace::remove(queue, request, outstanding);
-    Ok(if outstanding { RET_OUTSTANDING } else { 0 })
+    drop(inner);
+    let mut done = 0usize;
+    for (record, removed) in records.iter_mut().zip(&round) {
+        let Some(removed) = removed else {
+            break;
+        };
+        let outstanding = control.end(removed);
+        if removed.over {
+            break;
+        }
+        trace::remove(queue, record, outstanding);
+        let result = if outstanding { RET_OUTSTANDING } else { 0 };
+        answer(record, RET_DONE | result, 0);
+        done = done.saturating_add(1);
+    }
+    let mut inner = queue.lock();
+    for removed in round.iter_mut().flatten() {
+        removed.tie = removed
+            .tie
+            .take()
+            .and_then(|tie| inner.events.keep(removed.handle, tie));
+    }
+    // What is not kept goes after the lock.
+    drop(inner);
+    if let (Some(error), Some(record)) = (error, records.get_mut(done)) {
+        refuse(record, error);
+    }
+    (done, error)
 }
 
 fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
-    source::check(request)?;
-    let hash = control.hash(request);
-    let (inner, handle) = control.lock(queue, hash, request).ok_or(ENOENT)?;
+    source::lookup(request.kind)?.check(request)?;
+    let (inner, handle) = queue.lock_at(request).ok_or(ENOENT)?;
     let tie = inner.events.tied(handle).cloned();
     if inner.events.template(handle).is_none() {
         drop(inner);
@@ -211,7 +216,7 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
     }
     drop(inner);
     if let Some(tie) = &tie {
-        tie.clone().prepare(request)?;
+        tie.with(|tie| tie.prepare(request))?;
     }
     let generation = control.next_generation();
     // It may be over since it was found.
@@ -220,12 +225,13 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
     let (outstanding, untaken) = modified.ok_or(ENOENT)?;
     request.data = generation;
     if let Some(tie) = &tie {
-        if let Some(fired) = tie.start(request) {
-            queue.found_at(queue.lock(), handle, &fired, tie.always());
+        let always = tie.with(|tie| tie.always());
+        if let Some(fired) = tie.with(|tie| tie.start(request)) {
+            queue.found_at(queue.lock(), handle, &fired, always);
         }
         // What it no longer wants, another queue may.
         if let Some(untaken) = untaken.filter(|untaken| untaken.mask & !request.mask != 0) {
-            tie.pass_on(&untaken);
+            tie.with(|tie| tie.pass_on(&untaken));
         }
     }
     trace::add(queue, request);
@@ -239,7 +245,7 @@ fn set(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result
     }
 }
 
-fn ready(queue: &Arc<Queue>, control: &Control, records: &mut [Event]) -> (usize, Option<Error>) {
+fn ready(queue: &Arc<Queue>, records: &mut [Event]) -> (usize, Option<Error>) {
     let mut inner = queue.lock();
     let mut wake = Wake::None;
     let mut events = 0u32;
@@ -247,8 +253,8 @@ fn ready(queue: &Arc<Queue>, control: &Control, records: &mut [Event]) -> (usize
     let mut error = None;
     for record in records.iter_mut() {
         let result = source::lookup(record.kind).and_then(|source| {
-            let hash = control.hash(record);
-            let handle = control.find(&inner.events, hash, record).ok_or(ENOENT)?;
+            let (hash, events) = (queue.hash(record), &inner.events);
+            let handle = events.find(hash, record.kind, record.id).ok_or(ENOENT)?;
             let registration = inner.events.template(handle).ok_or(ENOENT)?;
             Ok((handle, source.ready(registration, record)?))
         });

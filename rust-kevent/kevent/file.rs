@@ -5,7 +5,8 @@
 use super::{
     event::Event,
     memory::RingMemory,
-    queue::Queue, //
+    queue::Queue,
+    registration::Table, //
 };
 use crate::{
     bindings,
@@ -59,13 +60,17 @@ impl FileOperations for Queue {
     fn show_fdinfo(queue: ArcBorrow<'_, Queue>, m: &SeqFile) {
         let mut control = queue.control.lock();
         control.reap(&queue);
-        let (slots, head, pending) = {
-            let inner = queue.lock();
+        control.settle(&queue);
+        let (slots, head, pending, registrations, places) = {
+            let mut inner = queue.lock();
+            let places = inner.events.table().used();
             let ring = inner.events.ring();
             (
                 ring.map_or(0, |ring| ring.size()),
                 ring.map_or(0, |ring| ring.head()),
                 inner.events.pending(),
+                inner.events.len(),
+                places,
             )
         };
         seq_print!(
@@ -74,16 +79,20 @@ impl FileOperations for Queue {
             slots,
             head,
             pending,
-            control.keys.len()
+            registrations
         );
-        for handle in control.keys.handles() {
+        for place in 0..places {
             let Some(Event {
                 kind,
                 id,
                 mask,
                 flags,
                 ..
-            }) = queue.lock().events.template(handle).copied()
+            }) = queue
+                .lock()
+                .events
+                .template(Table::<()>::nth(place))
+                .copied()
             else {
                 continue;
             };

@@ -36,7 +36,7 @@ use super::{
         Buffer,
         BATCH, //
     },
-    source::Tie,
+    source::Tied,
     state::{
         Asked,
         Delivered,
@@ -47,10 +47,7 @@ use super::{
 use crate::{
     bindings,
     prelude::*,
-    sync::{
-        lock::spinlock::SpinLockIrqGuard,
-        Arc, //
-    }, //
+    sync::lock::spinlock::SpinLockIrqGuard, //
 };
 
 /// Events copied in one round of the lock.
@@ -90,8 +87,8 @@ struct Call<'a> {
     looked: bool,
 }
 
-fn measure(tie: &Arc<dyn Tie>, mask: u32) -> Option<u64> {
-    tie.measure(mask)
+fn measure(tie: &Tied, mask: u32) -> Option<u64> {
+    tie.with(|tie| tie.measure(mask))
 }
 
 impl<'a> Call<'a> {
@@ -203,10 +200,10 @@ impl<'a> Call<'a> {
     }
 
     /// Delivers an event that was taken, if it is still true.
-    fn check(&mut self, asked: &Asked<Arc<dyn Tie>>, mut event: Event) -> Result {
+    fn check(&mut self, asked: &Asked<Tied>, mut event: Event) -> Result {
         let word = Word(event.word);
-        let wanted = event.mask | asked.tie.always();
-        let found = asked.tie.look(true).unwrap_or_default();
+        let wanted = event.mask | asked.tie.with(|tie| tie.always());
+        let found = asked.tie.with(|tie| tie.look(true)).unwrap_or_default();
         let mask = found.mask & wanted;
         if mask != 0 {
             event.data = found.data;
@@ -224,14 +221,14 @@ impl<'a> Call<'a> {
     }
 
     /// An event was taken, and delivered to nobody: its registration reports what is true now.
-    fn undeliver(&self, asked: &Asked<Arc<dyn Tie>>) {
+    fn undeliver(&self, asked: &Asked<Tied>) {
         {
             let mut inner = self.queue.lock();
             if inner.events.is_valid(asked) {
                 inner.events.rearm(asked.handle);
             }
         }
-        if let Some(fired) = asked.tie.look(true) {
+        if let Some(fired) = asked.tie.with(|tie| tie.look(true)) {
             self.queue.found(asked, &fired);
         }
     }

@@ -2,30 +2,32 @@
 
 //! What finds a registration by its type and id.
 //!
-//! A hash table with open addressing and linear probing. A place has a handle and 32 bits of hash,
-//! not the key: that is in the registration, and whoever looks compares it there. So a key takes 8
-//! bytes, and growing needs no key.
+//! A hash table that has no memory of its own: each place of the [`Table`] of registrations has the
+//! head of one chain, besides the link of the chain that its own registration is in. There are as many
+//! chains as there ever were keys at once. The table grows by linear hashing: one more key than chains
+//! splits one chain, so there is never more to do at once than that.
+//!
+//! ```text
+//!   chains = 6:    hash & 7 = 0 1 2 3 4 5 6 7
+//!                  chain      0 1 2 3 4 5 2 3      2 is split next, into 2 and 6
+//! ```
 //!
 //! Ids are chosen by user space. The hash has a secret of the queue, so that two keys collide with
-//! the chance of random ones whatever they are, and at most four places in five are in use: a lookup
-//! passes 3 places if it finds a key, and 13 if not, in the mean, when the table is as full as it may
-//! be. Who beats these odds makes his own calls to his own queue slow: only `control` is held.
-//!
-//! What is removed leaves no mark: those behind it move up.
+//! the chance of random ones whatever they are: in the mean, a chain that is not split yet has two.
+//! Who beats these odds makes his own calls to his own queue slow.
 
 use super::{
-    array::Array,
-    registration::Handle, //
+    event::Event,
+    registration::{
+        Handle,
+        Registration,
+        Table, //
+    }, //
 };
 
 /// The hash of a key, in one table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(u32);
-
-/// Tells a hash from an empty place.
-const USED: u32 = 1 << 31;
-
-const FIRST: usize = 16;
 
 /// Parts of the golden ratio and of the root of 3: no bits stand out.
 const ODD: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xbb67_ae85_84ca_a73b];
@@ -37,44 +39,60 @@ fn fold(a: u64, b: u64) -> u64 {
     product as u64 ^ (product >> 64) as u64
 }
 
+/// What makes the hashes of one table.
 #[derive(Clone, Copy)]
-struct Place {
-    hash: u32,
-    handle: Handle,
-}
+pub struct Secret([u64; 2]);
 
-impl Place {
-    const EMPTY: Self = Place {
-        hash: 0,
-        handle: Handle::NOBODY,
-    };
+impl Secret {
+    /// A secret of random numbers.
+    pub const fn new(random: [u64; 2]) -> Self {
+        Secret(random)
+    }
+
+    /// The hash of a key.
+    #[inline]
+    pub fn hash(&self, kind: u32, id: u64) -> Hash {
+        let [first, second] = self.0;
+        // Twice: a factor with few bits would leave keys in a row together.
+        let keyed = fold(id ^ first, ((u64::from(kind) ^ second) << 1) | 1);
+        Hash(fold(keyed ^ ODD[0], ODD[1]) as u32)
+    }
 }
 
 /// The keys of one queue.
 pub struct Keys {
-    places: Option<Array<Place>>,
-    /// The number of places, a power of two, less one.
-    mask: usize,
-    len: usize,
-    /// How many it may have.
-    room: usize,
-    secret: [u64; 2],
+    /// How many chains there are.
+    chains: u32,
+    /// The least number of ones in binary that is not below `chains - 1`.
+    mask: u32,
+    len: u32,
+    secret: Secret,
+}
+
+#[inline]
+fn is_of<T>(registration: &Registration<T>, kind: u32, id: u64) -> bool {
+    registration.event.id == id && registration.event.kind == kind
 }
 
 impl Keys {
-    /// No keys. `secret` is random.
-    pub fn new(secret: [u64; 2]) -> Self {
+    /// No keys.
+    pub const fn new(secret: Secret) -> Self {
         Keys {
-            places: None,
+            chains: 0,
             mask: 0,
             len: 0,
-            room: 0,
             secret,
         }
     }
 
+    /// The hash of a key.
+    #[inline]
+    pub fn hash(&self, kind: u32, id: u64) -> Hash {
+        self.secret.hash(kind, id)
+    }
+
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn len(&self) -> u32 {
         self.len
     }
 
@@ -83,139 +101,112 @@ impl Keys {
         self.len == 0
     }
 
-    /// The hash of a key.
+    /// The chain of a hash: in which place it begins.
     #[inline]
-    pub fn hash(&self, kind: u32, id: u64) -> Hash {
-        let [first, second] = self.secret;
-        // Twice: a factor with few bits would leave keys in a row together.
-        let keyed = fold(id ^ first, ((u64::from(kind) ^ second) << 1) | 1);
-        Hash(fold(keyed ^ ODD[0], ODD[1]) as u32 | USED)
-    }
-
-    fn set(&mut self, index: usize, place: Place) {
-        if let Some(to) = self
-            .places
-            .as_mut()
-            .and_then(|places| places.get_mut(index))
-        {
-            *to = place;
+    fn chain(&self, hash: Hash) -> u32 {
+        let mut chain = hash.0 & self.mask;
+        if chain >= self.chains {
+            chain &= self.mask >> 1;
         }
+        chain
     }
 
-    /// The first place from `hash` on that is empty, or of which `is` says yes.
-    #[inline]
-    fn probe(&self, hash: Hash, mut is: impl FnMut(&Place) -> bool) -> Option<(usize, Place)> {
-        let places = self.places.as_ref()?;
-        let mut index = hash.0 as usize & self.mask;
-        // One place in five is empty at least.
-        for _ in 0..=self.mask {
-            let place = places.get(index)?;
-            if place.hash == 0 || is(place) {
-                return Some((index, *place));
+    /// The registration with a key.
+    #[inline(always)]
+    pub fn find<T>(&self, table: &Table<T>, hash: Hash, kind: u32, id: u64) -> Option<Handle> {
+        let mut at = table.get_nth(self.chain(hash))?.first;
+        while at != Handle::NOBODY {
+            let registration = table.get(at)?;
+            if is_of(registration, kind, id) {
+                return Some(at);
             }
-            index = index.wrapping_add(1) & self.mask;
+            at = registration.after;
         }
         None
     }
 
-    /// The registration with `hash` of which `is` says that it has the key.
-    #[inline]
-    pub fn find(&self, hash: Hash, mut is: impl FnMut(Handle) -> bool) -> Option<Handle> {
-        let (_, place) = self.probe(hash, |place| place.hash == hash.0 && is(place.handle))?;
-        (place.hash != 0).then_some(place.handle)
-    }
-
-    /// Makes room for one more. Returns false if there is no memory.
-    #[inline]
-    pub fn reserve(&mut self) -> bool {
-        self.len < self.room || self.grow()
-    }
-
-    #[cold]
-    fn grow(&mut self) -> bool {
-        let len = match &self.places {
-            None => FIRST,
-            Some(places) => places.len().saturating_mul(2),
-        };
-        let Some(places) = Array::new(len, Place::EMPTY).ok() else {
-            return false;
-        };
-        let old = self.places.replace(places);
-        self.mask = len.wrapping_sub(1);
-        self.room = (len / 5).saturating_mul(4);
-        for place in old.iter().flat_map(used) {
-            self.put(*place);
+    /// Adds the key of a registration, which is not there.
+    #[inline(always)]
+    pub fn insert<T>(&mut self, table: &mut Table<T>, hash: Hash, handle: Handle) {
+        if self.len == self.chains {
+            self.split(table);
         }
-        true
+        self.link(table, hash, handle);
+        self.len = self.len.wrapping_add(1);
+    }
+
+    #[inline(always)]
+    fn link<T>(&self, table: &mut Table<T>, hash: Hash, handle: Handle) {
+        let chain = table.get_nth_mut(self.chain(hash));
+        let after = chain.map(|chain| core::mem::replace(&mut chain.first, handle));
+        if let (Some(after), Some(registration)) = (after, table.get_mut(handle)) {
+            registration.after = after;
+        }
+    }
+
+    /// Takes a key out. Returns whose it was.
+    #[inline]
+    pub fn take<T>(
+        &mut self,
+        table: &mut Table<T>,
+        hash: Hash,
+        kind: u32,
+        id: u64,
+    ) -> Option<Handle> {
+        self.unlink(table, hash, |_, registration| is_of(registration, kind, id))
+    }
+
+    /// Takes the key of a registration out, if it is there.
+    #[inline]
+    pub fn remove<T>(&mut self, table: &mut Table<T>, hash: Hash, handle: Handle) {
+        self.unlink(table, hash, |found, _| found == handle);
     }
 
     #[inline]
-    fn put(&mut self, place: Place) -> bool {
-        match self.probe(Hash(place.hash), |_| false) {
-            Some((index, _)) => {
-                self.set(index, place);
-                true
+    fn unlink<T>(
+        &mut self,
+        table: &mut Table<T>,
+        hash: Hash,
+        is: impl Fn(Handle, &Registration<T>) -> bool,
+    ) -> Option<Handle> {
+        let chain = self.chain(hash);
+        let (mut before, mut at) = (Handle::NOBODY, table.get_nth(chain)?.first);
+        let after = loop {
+            if at == Handle::NOBODY {
+                return None;
             }
-            None => false,
-        }
-    }
-
-    /// Adds a key that is not there. There must be room.
-    #[inline]
-    pub fn insert(&mut self, hash: Hash, handle: Handle) {
-        let place = Place {
-            hash: hash.0,
-            handle,
+            let registration = table.get(at)?;
+            if is(at, registration) {
+                break registration.after;
+            }
+            before = at;
+            at = registration.after;
         };
-        if self.put(place) {
-            self.len = self.len.wrapping_add(1);
+        match before {
+            Handle::NOBODY => table.get_nth_mut(chain)?.first = after,
+            before => table.get_mut(before)?.after = after,
         }
+        self.len = self.len.wrapping_sub(1);
+        Some(at)
     }
 
-    /// Removes a key, if it is there.
-    pub fn remove(&mut self, hash: Hash, handle: Handle) {
-        let is = |place: &Place| place.handle == handle && place.hash == hash.0;
-        match self.probe(hash, is) {
-            Some((index, found)) if found.hash != 0 => self.clear(index),
-            _ => {}
+    /// Adds a chain, and moves to it what is its from the one that had it.
+    #[cold]
+    fn split<T>(&mut self, table: &mut Table<T>) {
+        let new = self.chains;
+        self.chains = new.wrapping_add(1);
+        if new > self.mask {
+            self.mask = (self.mask << 1) | 1;
         }
-    }
-
-    /// Empties a place.
-    fn clear(&mut self, hole: usize) {
-        let (mask, mut hole) = (self.mask, hole & self.mask);
-        let Some(places) = &mut self.places else {
+        let old = new & (self.mask >> 1);
+        let Some(chain) = table.get_nth_mut(old).filter(|_| new != 0) else {
             return;
         };
-        self.len = self.len.wrapping_sub(1);
-        let mut index = hole;
-        for _ in 0..mask {
-            index = index.wrapping_add(1) & mask;
-            let Some(place) = places.get(index).copied().filter(|place| place.hash != 0) else {
-                break;
-            };
-            // It moves up to the hole, but not in front of where a lookup begins.
-            let passed = index.wrapping_sub(place.hash as usize) & mask;
-            if passed >= index.wrapping_sub(hole) & mask {
-                if let Some(to) = places.get_mut(hole) {
-                    *to = place;
-                }
-                hole = index;
-            }
-        }
-        if let Some(to) = places.get_mut(hole) {
-            *to = Place::EMPTY;
+        let mut at = core::mem::replace(&mut chain.first, Handle::NOBODY);
+        while let Some(registration) = table.get(at) {
+            let Event { kind, id, .. } = registration.event;
+            let moved = core::mem::replace(&mut at, registration.after);
+            self.link(table, self.hash(kind, id), moved);
         }
     }
-
-    /// All registrations, in no order.
-    pub fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
-        self.places.iter().flat_map(used).map(|place| place.handle)
-    }
-}
-
-fn used(places: &Array<Place>) -> impl Iterator<Item = &Place> + '_ {
-    (0..places.len())
-        .filter_map(|index| places.get(index))
-        .filter(|place| place.hash != 0)
 }

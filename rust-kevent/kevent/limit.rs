@@ -29,20 +29,20 @@ impl Limit {
         Ok(Limit(NonNull::new(counts).ok_or(ENOMEM)?))
     }
 
-    /// Counts one more registration. [`ENOSPC`] when that is too many.
-    pub(crate) fn charge(&self) -> Result {
+    /// Counts `num` more registrations. [`ENOSPC`] when that is too many.
+    pub(crate) fn charge(&self, num: u32) -> Result {
         // SAFETY: By the type invariant.
-        if unsafe { bindings::kevent_charge(self.0.as_ptr()) } {
+        if unsafe { bindings::kevent_charge(self.0.as_ptr(), num) } {
             Ok(())
         } else {
             Err(ENOSPC)
         }
     }
 
-    /// Counts one less.
-    pub(crate) fn uncharge(&self) {
+    /// Counts `num` less.
+    pub(crate) fn uncharge(&self, num: u32) {
         // SAFETY: By the type invariant.
-        unsafe { bindings::kevent_uncharge(self.0.as_ptr()) };
+        unsafe { bindings::kevent_uncharge(self.0.as_ptr(), num) };
     }
 }
 

@@ -377,7 +377,12 @@ mod tests {
                 Event,
                 Fired, //
             },
-            registration::Registration,
+            keys::Secret,
+            registration::{
+                Handle,
+                Nature,
+                Registration, //
+            },
             ring::{
                 Memory,
                 Ring,
@@ -398,12 +403,20 @@ mod tests {
             RingMemory::access(Arc::new(RingMemory::new(slots)?, accounted())?),
             Circle::new(slots as usize, Slot::FRESH)?,
         );
-        let mut state = State::new(Some(ring));
+        let mut state = State::new(Some(ring), SECRET);
         if let Some(len) = state.table().wants() {
             let chunk = Array::new(len, Registration::FREE)?;
             assert!(state.table().grow(chunk).is_ok());
         }
         Ok(state)
+    }
+
+    const SECRET: Secret = Secret::new([1, 2]);
+
+    fn add(state: &mut State<RingAccess>, request: &Event) -> Result<Handle> {
+        let hash = SECRET.hash(request.kind, request.id);
+        let added = state.add(hash, request, 0, Nature::Plain, |_| None);
+        added.ok_or(ENOMEM)
     }
 
     fn fired(mask: u32) -> Fired {
@@ -435,7 +448,7 @@ mod tests {
             user: 9,
             ..Event::default()
         };
-        let handle = state.add(template).ok_or(ENOMEM)?;
+        let handle = add(&mut state, &template)?;
         assert_eq!(state.fire(handle, &fired(1)), Wake::One);
 
         let memory = state.ring().ok_or(EINVAL)?.memory();
@@ -456,7 +469,7 @@ mod tests {
                 mask: 1,
                 ..Event::default()
             };
-            let handle = state.add(template).ok_or(ENOMEM)?;
+            let handle = add(&mut state, &template)?;
             assert_eq!(state.fire(handle, &fired(1)), Wake::One);
         }
         assert_eq!(state.pending(), 2);
@@ -486,7 +499,7 @@ mod tests {
             mask: 1,
             ..Event::default()
         };
-        let handle = state.add(template).ok_or(ENOMEM)?;
+        let handle = add(&mut state, &template)?;
         state.fire(handle, &fired(1));
         for word in [u64::MAX, 0, 1 << 40, 0x5555_5555_5555_5555] {
             let memory = state.ring().ok_or(EINVAL)?.memory();

@@ -44,7 +44,7 @@ use super::{
     },
     keys::{
         Hash,
-        Keys, //
+        Secret, //
     },
     limit::Limit,
     memory::{
@@ -54,7 +54,8 @@ use super::{
     registration::{
         Handle,
         Nature,
-        Registration, //
+        Registration,
+        Table, //
     },
     ring::{
         Repeat,
@@ -63,7 +64,9 @@ use super::{
     },
     source::{
         Target,
-        Tie, //
+        Tie,
+        TieOf,
+        Tied, //
     },
     state::{
         Asked,
@@ -99,7 +102,8 @@ use crate::{
         CondVar,
         CondVarWait,
         Mutex,
-        SpinLockIrq, //
+        SpinLockIrq,
+        UniqueArc, //
     },
     workqueue::{
         self,
@@ -112,7 +116,7 @@ use crate::{
 static NUMBER: Atomic<u64> = Atomic::new(0);
 
 /// Registrations and events of a queue.
-pub(crate) type Events = State<RingAccess, Arc<dyn Tie>>;
+pub(crate) type Events = State<RingAccess, Tied>;
 
 /// Registrations looked at again by a call that may find enough without them.
 pub(crate) const FEW: u32 = 64;
@@ -121,11 +125,13 @@ pub(crate) const FEW: u32 = 64;
 const URING_WAKE: u32 = 1 << 27;
 
 /// What is changed by `kevent_ctl()` alone.
+#[derive(Default)]
 pub(crate) struct Control {
-    /// All registrations.
-    pub(crate) keys: Keys,
-    /// The generation of the newest.
+    /// The generation of the newest registration.
     generation: u64,
+    /// How many registrations the user is charged for that are not there: they have ended, or a batch
+    /// is about to make them. Nothing when `control` is free.
+    credit: u32,
 }
 
 /// What wake-ups change.
@@ -171,6 +177,7 @@ pub(crate) struct Queue {
     #[pin]
     batchers: CondVar,
     pollers: PollCondVarBox,
+    secret: Secret,
     /// The memory of the ring.
     pub(crate) memory: Option<Arc<RingMemory>>,
     /// Whose registrations they are.
@@ -224,16 +231,13 @@ impl Queue {
         };
         let limit = Limit::of_caller()?;
         // SAFETY: Any context may call it.
-        let secret = [(); 2].map(|()| unsafe { bindings::get_random_u64() });
+        let secret = Secret::new([(); 2].map(|()| unsafe { bindings::get_random_u64() }));
         let pollers = PollCondVarBox::new(c"kevent_pollers", crate::static_lock_class!())?;
         Arc::pin_init(
             try_pin_init!(Queue {
-                control <- new_mutex!(Control {
-                    keys: Keys::new(secret),
-                    generation: 0,
-                }, "kevent_control"),
+                control <- new_mutex!(Control::default(), "kevent_control"),
                 inner <- new_spinlock_irq!(Inner {
-                    events: State::new(ring),
+                    events: State::new(ring, secret),
                     sleepers: 0,
                     batchers: 0,
                     due: u32::MAX,
@@ -244,6 +248,7 @@ impl Queue {
                 sleepers <- new_condvar!("kevent_sleepers"),
                 batchers <- new_condvar!("kevent_batchers"),
                 pollers,
+                secret,
                 memory,
                 limit,
                 number: NUMBER.fetch_add(1, Relaxed),
@@ -327,10 +332,15 @@ impl Queue {
     }
 
     /// What process context found by asking a source, unless the request has changed meanwhile.
-    pub(crate) fn found(&self, asked: &Asked<Arc<dyn Tie>>, fired: &Fired) {
+    pub(crate) fn found(&self, asked: &Asked<Tied>, fired: &Fired) {
         let inner = self.lock();
         if inner.events.is_valid(asked) {
-            self.found_at(inner, asked.handle, fired, asked.tie.always());
+            self.found_at(
+                inner,
+                asked.handle,
+                fired,
+                asked.tie.with(|tie| tie.always()),
+            );
         }
     }
 
@@ -355,7 +365,7 @@ impl Queue {
             let look = self.lock().events.next_look(left);
             match look {
                 Look::At(asked, finished) => {
-                    if let Some(fired) = asked.tie.look(finished) {
+                    if let Some(fired) = asked.tie.with(|tie| tie.look(finished)) {
                         self.found(&asked, &fired);
                     }
                 }
@@ -383,12 +393,36 @@ impl Queue {
     /// The last descriptor and the last mapping are gone.
     pub(crate) fn release(&self) {
         let mut control = self.control.lock();
-        let keys = core::mem::replace(&mut control.keys, Keys::new([0; 2]));
-        for handle in keys.handles() {
-            let removed = self.lock().events.remove(handle);
-            self.end(removed);
+        let places = self.lock().events.table().used();
+        for place in 0..places {
+            let handle = Table::<Tied>::nth(place);
+            let mut inner = self.lock();
+            if inner.events.request(handle).is_some() {
+                let removed = inner.events.remove(handle);
+                drop(inner);
+                control.end(&removed);
+                inner = self.lock();
+            }
+            let spare = inner.events.empty(handle);
+            drop(inner);
+            // It has a reference to the queue.
+            drop(spare);
         }
-        drop(control);
+        control.settle(self);
+    }
+
+    /// The hash of the key of a request.
+    #[inline]
+    pub(crate) fn hash(&self, request: &Event) -> Hash {
+        self.secret.hash(request.kind, request.id)
+    }
+
+    /// Locks the state if there is a registration with the key of a request, even if it is over.
+    pub(crate) fn lock_at(&self, request: &Event) -> Option<(SpinLockIrqGuard<'_, Inner>, Handle)> {
+        let hash = self.hash(request);
+        let inner = self.lock();
+        let handle = inner.events.find(hash, request.kind, request.id)?;
+        Some((inner, handle))
     }
 
     #[inline(always)]
@@ -551,12 +585,20 @@ impl Queue {
 
     /// Locks the state when there is room for one more registration. That stays while `control` is
     /// held.
+    #[inline(always)]
     fn lock_with_room(&self) -> Result<SpinLockIrqGuard<'_, Inner>> {
         let mut inner = self.lock();
-        let Some(len) = inner.events.table().wants() else {
-            return Ok(inner);
-        };
-        drop(inner);
+        match inner.events.table().wants() {
+            None => Ok(inner),
+            Some(len) => {
+                drop(inner);
+                self.grow(len)
+            }
+        }
+    }
+
+    #[cold]
+    fn grow(&self, len: usize) -> Result<SpinLockIrqGuard<'_, Inner>> {
         if len == 0 {
             return Err(ENOSPC);
         }
@@ -573,21 +615,6 @@ impl Queue {
             }
         }
     }
-
-    /// Ends what was removed from the state. Returns whether a consumer still holds an event of it.
-    ///
-    /// The handle is nobody's yet: that takes `control`, which the caller holds. Until the tie ends,
-    /// what it reports concerns nobody.
-    pub(crate) fn end(&self, removed: Removed<Arc<dyn Tie>>) -> bool {
-        if let Some(tie) = removed.tie {
-            tie.end();
-            if let Some(untaken) = removed.untaken {
-                tie.pass_on(&untaken);
-            }
-        }
-        self.limit.uncharge();
-        removed.outstanding
-    }
 }
 
 impl_has_work! {
@@ -600,14 +627,6 @@ impl WorkItem for Queue {
     fn run(this: Arc<Queue>) {
         this.tell_pollers(0);
     }
-}
-
-/// Whether a registration has the key of `request`.
-#[inline]
-fn is_of(events: &Events, handle: Handle, request: &Event) -> bool {
-    events
-        .request(handle)
-        .is_some_and(|found| found.kind == request.kind && found.id == request.id)
 }
 
 /// What every event of a registration begins as.
@@ -629,43 +648,58 @@ impl Control {
         self.generation
     }
 
-    /// The hash of the key of a request.
-    pub(crate) fn hash(&self, request: &Event) -> Hash {
-        self.keys.hash(request.kind, request.id)
+    /// Charges the user for as many registrations at once, if that is no more than he may have. If it
+    /// is, each is charged by itself.
+    pub(crate) fn advance(&mut self, queue: &Queue, num: u32) {
+        if queue.limit.charge(num).is_ok() {
+            self.credit = self.credit.saturating_add(num);
+        }
     }
 
-    /// The registration of a request's key, even if it is over, in the state.
-    pub(crate) fn find(&self, events: &Events, hash: Hash, request: &Event) -> Option<Handle> {
-        self.keys
-            .find(hash, |handle| is_of(events, handle, request))
+    /// Charges the user for one registration.
+    #[inline]
+    fn charge(&mut self, queue: &Queue) -> Result {
+        match self.credit.checked_sub(1) {
+            Some(left) => self.credit = left,
+            None => queue.limit.charge(1)?,
+        }
+        Ok(())
     }
 
-    /// The same, and locks the state if there is such a registration.
-    pub(crate) fn lock<'a>(
-        &self,
-        queue: &'a Queue,
-        hash: Hash,
-        request: &Event,
-    ) -> Option<(SpinLockIrqGuard<'a, Inner>, Handle)> {
-        let mut inner = None;
-        let handle = self.keys.find(hash, |handle| {
-            let inner = inner.get_or_insert_with(|| queue.lock());
-            is_of(&inner.events, handle, request)
-        })?;
-        Some((inner?, handle))
+    /// Gives back what the user is charged too much. Last of what is done with `control` held.
+    pub(crate) fn settle(&mut self, queue: &Queue) {
+        let credit = core::mem::take(&mut self.credit);
+        if credit != 0 {
+            queue.limit.uncharge(credit);
+        }
+    }
+
+    /// Ends what was removed from the state. Returns whether a consumer still holds an event of it.
+    ///
+    /// The handle is nobody's yet: that takes `control`. Until the tie ends, what it reports concerns
+    /// nobody.
+    #[inline]
+    pub(crate) fn end(&mut self, removed: &Removed<Tied>) -> bool {
+        self.credit = self.credit.saturating_add(1);
+        if let Some(tie) = &removed.tie {
+            tie.with(|tie| tie.end());
+            if let Some(untaken) = &removed.untaken {
+                tie.with(|tie| tie.pass_on(untaken));
+            }
+        }
+        removed.outstanding
     }
 
     /// Ends the registrations that are over in the state.
     pub(crate) fn reap(&mut self, queue: &Queue) {
         loop {
             let mut inner = queue.lock();
-            let Some((handle, template)) = inner.events.dead() else {
+            let Some(handle) = inner.events.dead() else {
                 return;
             };
             let removed = inner.events.remove(handle);
             drop(inner);
-            self.keys.remove(self.hash(&template), handle);
-            queue.end(removed);
+            self.end(&removed);
         }
     }
 
@@ -676,43 +710,70 @@ impl Control {
             .lock()
             .events
             .tied(handle)
-            .is_some_and(|tied| core::ptr::addr_eq(Arc::as_ptr(tied), Arc::as_ptr(tie)));
+            .is_some_and(|tied| tied.with(|tied| core::ptr::addr_eq(tied, Arc::as_ptr(tie))));
         if is_tied {
             self.remove(queue, handle);
+            self.settle(queue);
         }
     }
 
-    /// Removes and ends a registration.
+    /// Removes and ends a registration, if there is one.
     pub(crate) fn remove(&mut self, queue: &Queue, handle: Handle) {
         let mut inner = queue.lock();
         let Some(request) = inner.events.request(handle).copied() else {
             return;
         };
-        let over = inner.events.template(handle).is_none();
         let removed = inner.events.remove(handle);
         drop(inner);
-        self.keys.remove(self.hash(&request), handle);
-        let outstanding = queue.end(removed);
-        if !over {
+        let outstanding = self.end(&removed);
+        if !removed.over {
             trace::remove(queue, &request, outstanding);
         }
     }
+
+    /// Removes the registration with the key of `request` if it is over, or a ghost: if its file lives
+    /// on under another number. [`EEXIST`] if it is neither.
+    #[cold]
+    fn make_way(&mut self, queue: &Queue, request: &Event) -> Result {
+        let Some((inner, handle)) = queue.lock_at(request) else {
+            return Ok(());
+        };
+        let tie = inner.events.tied(handle).cloned();
+        let over = inner.events.template(handle).is_none();
+        drop(inner);
+        let current = || tie.map_or(Ok(true), |tie| tie.with(|tie| tie.is_of(request)));
+        if !over && current()? {
+            return Err(EEXIST);
+        }
+        self.remove(queue, handle);
+        Ok(())
+    }
 }
 
-/// A registration that `kevent_ctl()` makes, with `control` held.
+/// A registration that `kevent_ctl()` makes.
 pub(crate) struct New<'a> {
     queue: &'a Arc<Queue>,
+    control: &'a mut Control,
     request: &'a Event,
+    hash: Hash,
     generation: u64,
     handle: Option<Handle>,
 }
 
 impl<'a> New<'a> {
     /// A registration that is not in the table yet.
-    pub(crate) fn new(queue: &'a Arc<Queue>, request: &'a Event, generation: u64) -> Self {
+    #[inline]
+    pub(crate) fn new(
+        queue: &'a Arc<Queue>,
+        control: &'a mut Control,
+        request: &'a Event,
+        generation: u64,
+    ) -> Self {
         New {
             queue,
+            control,
             request,
+            hash: queue.hash(request),
             generation,
             handle: None,
         }
@@ -723,45 +784,117 @@ impl<'a> New<'a> {
         self.queue
     }
 
-    /// The registration, once it is in the table.
-    pub(crate) fn handle(&self) -> Option<Handle> {
-        self.handle
+    /// [`EEXIST`] if there is one with its key already. What is in its way without being one goes.
+    pub(crate) fn make_way(&mut self) -> Result {
+        self.control.make_way(self.queue, self.request)
     }
 
     /// Puts it into the table. Called once.
-    pub(crate) fn insert(&mut self) -> Result<Target> {
-        let mut inner = self.queue.lock_with_room()?;
-        self.put(&mut inner)
+    #[inline]
+    pub(crate) fn insert(&mut self, nature: Nature) -> Result {
+        let inner = self.make_room()?;
+        self.put(inner, nature, |_| None)
     }
 
     /// Puts it into the table, with what ties it to its source. Called once, instead.
     ///
-    /// `tie` is called under the inner lock.
+    /// The tie is that of the registration that had the place before, if nobody else has that and
+    /// `renew` says that it is good. It has ended, and its target is the same. Otherwise `make` makes
+    /// one. Both are called under the inner lock.
     #[cfg_attr(
-        not(CONFIG_KEVENT_FILE),
-        expect(dead_code, reason = "only files make their ties at once")
+        not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
+        expect(dead_code, reason = "user events have no tie")
     )]
-    pub(crate) fn insert_tied<T: Tie + 'static>(
+    #[inline(always)]
+    pub(crate) fn insert_tied<T: TieOf, I: PinInit<T>>(
         &mut self,
         nature: Nature,
-        tie: impl FnOnce(Target) -> Arc<T>,
+        renew: impl FnOnce(Pin<&mut T>) -> bool,
+        make: impl FnOnce(Target) -> I,
     ) -> Result<Arc<T>> {
-        let mut inner = self.queue.lock_with_room()?;
-        let target = self.put(&mut inner)?;
-        let handle = target.handle;
-        let tie = tie(target);
-        inner.events.tie(handle, tie.clone(), nature);
-        Ok(tie)
+        let mut inner = self.make_room()?;
+        let mut refused = None;
+        if let Some(spare) = inner.events.table().spare() {
+            refused = match T::untied(spare).map(Arc::into_unique_or_drop) {
+                Ok(Some(mut spare)) => {
+                    if renew(spare.as_mut()) {
+                        let tie = Arc::from(spare);
+                        self.put(inner, nature, |_| Some(tie.clone().tied()))?;
+                        return Ok(tie);
+                    }
+                    Some(Ok(Some(spare)))
+                }
+                other => Some(other),
+            };
+        }
+        // What is not good goes after the lock.
+        drop(inner);
+        drop(refused);
+        self.insert_new(nature, make)
     }
 
-    #[inline]
-    fn put(&mut self, inner: &mut Inner) -> Result<Target> {
-        let template = template(self.request, self.generation);
-        let handle = inner.events.add(template).ok_or(ENOSPC)?;
-        self.handle = Some(handle);
-        Ok(Target {
-            queue: self.queue.clone(),
-            handle,
-        })
+    #[inline(never)]
+    fn insert_new<T: TieOf, I: PinInit<T>>(
+        &mut self,
+        nature: Nature,
+        make: impl FnOnce(Target) -> I,
+    ) -> Result<Arc<T>> {
+        let place = UniqueArc::new_uninit(accounted())?;
+        let (queue, inner) = (self.queue.clone(), self.queue.lock_with_room()?);
+        let mut made = None;
+        self.put(inner, nature, |handle| {
+            let Ok(tie) = place.pin_init_with(make(Target { queue, handle }));
+            let tie = Arc::from(tie);
+            made = Some(tie.clone());
+            Some(tie.tied())
+        })?;
+        // There is room, so it was made.
+        made.ok_or(ENOSPC)
+    }
+
+    /// Locks the state if there is room, and none with the key.
+    #[inline(always)]
+    fn make_room(&mut self) -> Result<SpinLockIrqGuard<'a, Inner>> {
+        let Event { kind, id, .. } = *self.request;
+        let inner = self.queue.lock_with_room()?;
+        if inner.events.find(self.hash, kind, id).is_none() {
+            return Ok(inner);
+        }
+        drop(inner);
+        self.make_way()?;
+        self.queue.lock_with_room()
+    }
+
+    #[inline(always)]
+    fn put(
+        &mut self,
+        mut inner: SpinLockIrqGuard<'_, Inner>,
+        nature: Nature,
+        tie: impl FnOnce(Handle) -> Option<Tied>,
+    ) -> Result {
+        self.control.charge(self.queue)?;
+        self.handle = inner
+            .events
+            .add(self.hash, self.request, self.generation, nature, tie);
+        if self.handle.is_none() {
+            // There is room.
+            self.control.credit = self.control.credit.saturating_add(1);
+            return Err(ENOSPC);
+        }
+        Ok(())
+    }
+
+    /// Whether it is in the table.
+    pub(crate) fn handle(&self) -> Option<Handle> {
+        self.handle
+    }
+
+    /// Ends what was not completed.
+    #[cold]
+    pub(crate) fn cancel(self) {
+        if let Some(handle) = self.handle {
+            let removed = self.queue.lock().events.remove(handle);
+            self.control.end(&removed);
+        }
     }
 }

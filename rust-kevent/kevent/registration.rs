@@ -114,24 +114,33 @@ pub struct Registration<T = ()> {
     pub position: u64,
     /// What went into that since.
     pub merged: Merged,
-    /// What to ask, if there is something to look at.
-    pub tie: Option<T>,
+    /// What to ask, if there is something to look at. A place may keep it when the registration is
+    /// gone, for the next one.
+    tie: Option<T>,
     /// The newest slot of its chain.
     pub chain: u32,
     /// Links of the one list that it is on.
     prev: u32,
     next: u32,
+    /// The next of those whose keys are in one chain.
+    pub after: Handle,
+    /// Of the chain of keys that this place has, and not the registration.
+    pub first: Handle,
     /// What it does next.
     pub phase: Phase,
     /// What happens when an event is published.
     pub sequel: Sequel,
-    /// Then one sleeper is woken, and no more; and its source is not asked before.
-    pub plain: bool,
     /// What there is to look at.
     pub nature: Nature,
-    /// On the list of those to look at again.
-    pub again: bool,
+    marks: u8,
 }
+
+const _: () = assert!(size_of::<Registration<&dyn Fn()>>() == 128);
+
+/// When an event is published, one sleeper is woken, and no more; and its source is not asked before.
+const PLAIN: u8 = 1;
+/// It is on the list of those to look at again.
+const AGAIN: u8 = 2;
 
 const NONE: u32 = u32::MAX;
 
@@ -148,11 +157,12 @@ impl<T> Registration<T> {
         chain: NO_SLOT,
         prev: NONE,
         next: NONE,
+        after: Handle::NOBODY,
+        first: Handle::NOBODY,
         phase: Phase::Free,
         sequel: Sequel::Nothing,
-        plain: true,
         nature: Nature::Plain,
-        again: false,
+        marks: PLAIN,
     };
 
     /// What tells a request from those before it.
@@ -170,20 +180,90 @@ impl<T> Registration<T> {
         self.phase == Phase::Waiting
     }
 
+    /// What ties it to its source.
+    #[inline]
+    pub fn tie(&self) -> Option<&T> {
+        self.tie.as_ref().filter(|_| self.phase != Phase::Free)
+    }
+
+    /// Sets what ties it to its source.
+    #[inline]
+    pub fn set_tie(&mut self, tie: Option<T>) {
+        // Most places have none.
+        if let Some(old) = core::mem::replace(&mut self.tie, tie) {
+            drop(old);
+        }
+    }
+
+    /// Keeps what tied the registration that is gone.
+    #[inline]
+    pub fn keep_tie(&mut self, tie: T) -> Option<T> {
+        match (self.phase, &self.tie) {
+            (Phase::Free, None) => {
+                self.tie = Some(tie);
+                None
+            }
+            _ => Some(tie),
+        }
+    }
+
+    /// Takes out what ties it to its source, or did.
+    pub fn take_tie(&mut self) -> Option<T> {
+        self.tie.take()
+    }
+
+    /// Whether one sleeper is woken, and nothing else happens, when an event is published.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.marks & PLAIN != 0
+    }
+
+    /// Whether it is on the list of those to look at again.
+    #[inline]
+    pub fn is_again(&self) -> bool {
+        self.marks & AGAIN != 0
+    }
+
+    /// Whether there is one, on no list, and with no chain of slots.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        matches!(self.phase, Phase::Armed | Phase::Disabled)
+            && !self.is_again()
+            && self.chain == NO_SLOT
+    }
+
+    /// Says whether it is on that list.
+    pub fn set_again(&mut self, again: bool) {
+        self.marks = (self.marks & !AGAIN) | if again { AGAIN } else { 0 };
+    }
+
     /// Takes on what a request says; what fired before is not part of it.
-    pub fn set(&mut self, request: Event, nature: Nature) {
+    #[inline]
+    pub fn set(&mut self, request: &Event, generation: u64, nature: Nature) {
         self.event = Event {
             error: 0,
             data: 0,
+            param: [generation, 0],
             word: 0,
-            ..request
+            ..*request
         };
         self.nature = nature;
-        self.sequel = Self::sequel_of(&request, nature);
-        self.plain = self.sequel == Sequel::Nothing
+        self.sequel = Self::sequel_of(request, nature);
+        let plain = self.sequel == Sequel::Nothing
             && request.flags & (REQ_WAKEUP_ALL | REQ_LAST_CHECK) == 0;
+        self.marks = (self.marks & !PLAIN) | if plain { PLAIN } else { 0 };
     }
 
+    /// Forgets all but what belongs to its place, and links that to a place that was freed before.
+    #[inline]
+    fn free(&mut self, next: u32) {
+        self.phase = Phase::Free;
+        self.position = NOWHERE;
+        self.merged.mask = 0;
+        self.next = next;
+    }
+
+    #[inline]
     fn sequel_of(request: &Event, nature: Nature) -> Sequel {
         if request.flags & REQ_ONESHOT != 0 {
             return Sequel::Over;
@@ -252,7 +332,7 @@ impl<T> Registration<T> {
     /// Asks for the datum anew, if it may have changed.
     #[inline]
     fn measure(&mut self, measure: impl FnOnce(&T, u32) -> Option<u64>) {
-        if let Some(tie) = self.tie.as_ref().filter(|_| self.is_to_measure()) {
+        if let Some(tie) = self.tie().filter(|_| self.is_to_measure()) {
             self.event.data = measure(tie, Word(self.event.word).mask()).unwrap_or(0);
         }
     }
@@ -274,7 +354,7 @@ impl<T> Registration<T> {
     #[inline(always)]
     pub fn prompt(&mut self, from: impl FnOnce(&T, u32) -> Option<u64>) -> Option<&Event> {
         let sure = Word(self.event.word).result() & RET_RECHECK == 0;
-        if !(self.plain && sure) {
+        if !(self.is_plain() && sure) {
             if self.sequel != Sequel::Nothing || self.is_to_check() {
                 return None;
             }
@@ -321,7 +401,8 @@ const _: () = assert!(Handle::NOBODY.0 == NONE);
 /// The registrations of one queue.
 pub struct Table<T = ()> {
     chunks: [Option<Array<Registration<T>>>; CHUNKS],
-    free: List,
+    /// The place that was freed last, with links to those before it.
+    free: u32,
     grown: usize,
     /// Places that were ever used, and places there are.
     used: u32,
@@ -333,7 +414,7 @@ impl<T> Table<T> {
     pub fn new() -> Self {
         Table {
             chunks: [const { None }; CHUNKS],
-            free: List::new(),
+            free: NONE,
             grown: 0,
             used: 0,
             capacity: 0,
@@ -342,15 +423,21 @@ impl<T> Table<T> {
 
     /// How many registrations the next chunk must hold, if one is needed for one more registration;
     /// 0 when the table is as large as it can be.
+    #[inline]
     pub fn wants(&self) -> Option<usize> {
-        if !self.free.is_empty() || self.used != self.capacity {
+        if self.free != NONE || self.used != self.capacity {
             return None;
         }
+        Some(self.wanted())
+    }
+
+    #[cold]
+    fn wanted(&self) -> usize {
         if self.grown == CHUNKS {
-            return Some(0);
+            return 0;
         }
         let octave = (self.grown >> STEP_SHIFT) as u32;
-        1usize.checked_shl(FIRST_SHIFT.wrapping_sub(STEP_SHIFT).wrapping_add(octave))
+        1usize.wrapping_shl(FIRST_SHIFT.wrapping_sub(STEP_SHIFT).wrapping_add(octave))
     }
 
     /// Adds a chunk of the size that [`Table::wants()`] asked for. Gives it back when the table is
@@ -369,15 +456,47 @@ impl<T> Table<T> {
         Ok(())
     }
 
-    /// The handle of the place that is used after `used` others.
-    fn handle(used: u32) -> Handle {
-        let biased = used.wrapping_add(1 << FIRST_SHIFT);
+    /// How many places were ever used.
+    pub fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Chunk and offset of the place that is used after `index` others.
+    #[inline]
+    fn spread(index: u32) -> (u32, u32) {
+        let biased = index.wrapping_add(1 << FIRST_SHIFT);
         let top = 31u32.wrapping_sub(biased.leading_zeros());
         let shift = top.wrapping_sub(STEP_SHIFT);
         let step = biased.wrapping_shr(shift) & ((1 << STEP_SHIFT) - 1);
         let chunk = (top.wrapping_sub(FIRST_SHIFT) << STEP_SHIFT) | step;
-        let offset = biased & 1u32.wrapping_shl(shift).wrapping_sub(1);
+        (chunk, biased & 1u32.wrapping_shl(shift).wrapping_sub(1))
+    }
+
+    /// The place that is used after `index` others.
+    #[inline]
+    pub fn nth(index: u32) -> Handle {
+        let (chunk, offset) = Self::spread(index);
         Handle((chunk << OFFSET_BITS) | offset)
+    }
+
+    /// What is there.
+    #[inline]
+    pub fn get_nth(&self, index: u32) -> Option<&Registration<T>> {
+        let (chunk, offset) = Self::spread(index);
+        self.chunks
+            .get(chunk as usize)?
+            .as_ref()?
+            .get(offset as usize)
+    }
+
+    /// What is there.
+    #[inline]
+    pub fn get_nth_mut(&mut self, index: u32) -> Option<&mut Registration<T>> {
+        let (chunk, offset) = Self::spread(index);
+        self.chunks
+            .get_mut(chunk as usize)?
+            .as_mut()?
+            .get_mut(offset as usize)
     }
 
     #[inline]
@@ -409,34 +528,61 @@ impl<T> Table<T> {
     }
 
     /// Arms an unused registration.
-    pub fn insert(&mut self, request: Event) -> Option<Handle> {
-        let mut free = self.free;
-        let freed = free.pop(self);
-        self.free = free;
-        let handle = match freed {
-            Some(handle) => handle,
-            None if self.used != self.capacity => {
-                self.used = self.used.wrapping_add(1);
-                Self::handle(self.used.wrapping_sub(1))
-            }
-            None => return None,
+    #[inline(always)]
+    pub fn insert(
+        &mut self,
+        request: &Event,
+        generation: u64,
+        nature: Nature,
+    ) -> Option<(Handle, &mut Registration<T>)> {
+        let (free, used) = (self.free, self.used);
+        let handle = match free {
+            NONE if used == self.capacity => return None,
+            NONE => Self::nth(used),
+            free => Handle(free),
         };
+        match free {
+            NONE => self.used = used.wrapping_add(1),
+            _ => self.free = self.get(handle)?.next,
+        }
         let registration = self.get_mut(handle)?;
-        registration.set(request, Nature::Plain);
+        registration.set(request, generation, nature);
         registration.phase = Phase::Armed;
-        Some(handle)
+        Some((handle, registration))
     }
 
-    /// Frees a registration that is on no list and has no chain. Returns its tie, which is to be
-    /// dropped outside the lock.
-    pub fn remove(&mut self, handle: Handle) -> Option<T> {
+    /// Frees a registration as [`Table::remove()`] does, if `work` says that this is all there is to do.
+    #[inline]
+    pub fn remove_if<R>(
+        &mut self,
+        handle: Handle,
+        work: impl FnOnce(&mut Registration<T>) -> Option<R>,
+    ) -> Option<R> {
+        let free = self.free;
         let registration = self.get_mut(handle)?;
-        let tie = registration.tie.take();
-        *registration = Registration::FREE;
-        let mut free = self.free;
-        free.push(self, handle);
-        self.free = free;
-        tie
+        let result = work(registration)?;
+        registration.free(free);
+        self.free = handle.0;
+        Some(result)
+    }
+
+    /// Takes out the tie that the next registration finds in its place, if there is one.
+    #[inline]
+    pub fn spare(&mut self) -> Option<T> {
+        match self.free {
+            NONE => None,
+            free => self.get_mut(Handle(free))?.take_tie(),
+        }
+    }
+
+    /// Frees a registration that is on no list and has no chain.
+    #[inline]
+    pub fn remove(&mut self, handle: Handle) {
+        let free = self.free;
+        if let Some(registration) = self.get_mut(handle) {
+            registration.free(free);
+            self.free = handle.0;
+        }
     }
 }
 

@@ -460,6 +460,20 @@ impl<M: Memory> Ring<M> {
         (held, untaken)
     }
 
+    /// What [`Ring::retract()`] does, of a registration that is about to go and has no chain.
+    #[inline]
+    pub fn leave<T>(&mut self, registration: &Registration<T>) -> (bool, u64) {
+        let (position, word) = (registration.position, Word(registration.event.word));
+        if !self.is_here(position) {
+            return (false, 0);
+        }
+        if self.reclaim(position, word).is_ok() {
+            self.vacate(position);
+            return (false, word.outcome());
+        }
+        (!self.is_finished(position), 0)
+    }
+
     /// The entry at `position` is not delivered, whatever its word becomes.
     fn vacate(&mut self, position: u64) {
         self.slots.at_mut(position).position = VACANT;

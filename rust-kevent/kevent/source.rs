@@ -7,12 +7,11 @@
 //! report, by [`Queue::report()`].
 //!
 //! ```text
-//!   ADD ---> tie() ---> prepare() ---> start() --+---> reports ---+---> end() ---> dropped
-//!                           ^                    |        ^       |
-//!                           +------ MODIFY ------+        +-look()+
+//!   Source::add() ---------+---> reports ---+---> end() ---> dropped
+//!     prepare(), start()   |        ^       |
+//!     ^                    |        +-look()+
+//!     +------ MODIFY ------+
 //! ```
-//!
-//! The first three are for a source that leaves [`Source::add()`] as it is.
 //!
 //! `prepare()`, `start()` and `end()` are called with [`Queue::control`](super::queue::Queue::control) held, and
 //! `look()` without any lock, also while or after the tie ends; it then finds nothing.
@@ -34,10 +33,7 @@ use super::{
         New,
         Queue, //
     },
-    registration::{
-        Handle,
-        Nature, //
-    }, //
+    registration::Handle, //
 };
 use crate::{
     prelude::*,
@@ -65,7 +61,7 @@ pub(crate) struct Target {
 pub(crate) trait Tie: Send + Sync {
     /// Does what can fail before it watches as `request` says, for the first time or after a change.
     /// What would stem from the old request, and not from a state, ends with this.
-    fn prepare(self: Arc<Self>, request: &Event) -> Result;
+    fn prepare(&self, request: &Event) -> Result;
 
     /// Watches as `request` says. Returns what is true now.
     fn start(&self, request: &Event) -> Option<Fired>;
@@ -96,8 +92,42 @@ pub(crate) trait Tie: Send + Sync {
     }
 }
 
+/// What the registrations of a source are tied by.
+pub(crate) trait TieOf: Tie + Sized {
+    /// One of those that there are.
+    fn tied(self: Arc<Self>) -> Tied;
+
+    /// The opposite.
+    fn untied(tied: Tied) -> Result<Arc<Self>, Tied>;
+}
+
+/// No tie.
+#[derive(Clone, Copy)]
+pub(crate) enum Untied {}
+
+impl Tie for Untied {
+    fn prepare(&self, _request: &Event) -> Result {
+        match *self {}
+    }
+
+    fn start(&self, _request: &Event) -> Option<Fired> {
+        match *self {}
+    }
+
+    fn end(&self) {
+        match *self {}
+    }
+
+    fn look(&self, _finished: bool) -> Option<Fired> {
+        match *self {}
+    }
+}
+
 /// One type of source.
-pub(crate) trait Source: Sync {
+pub(crate) trait Source {
+    /// What ties a registration to what it watches.
+    type Tie: Tie;
+
     /// Request flags that it knows beside those that every source does.
     fn flags(&self) -> u32 {
         0
@@ -106,32 +136,9 @@ pub(crate) trait Source: Sync {
     /// Checks a request to add or to modify, after what holds for all sources.
     fn check(&self, request: &Event) -> Result;
 
-    /// What there is to look at, once an event was published.
-    fn nature(&self) -> Nature {
-        Nature::Plain
-    }
-
-    /// Makes what will tie a registration to what it watches, if that is anything.
-    fn tie(&self, _target: Target) -> Result<Option<Arc<dyn Tie>>> {
-        Ok(None)
-    }
-
     /// Puts a registration into the table, begins to watch as `request` says, and reports what is
     /// true now. On error, the caller takes it out again.
-    fn add(&self, new: &mut New<'_>, request: &Event) -> Result {
-        let target = new.insert()?;
-        let handle = target.handle;
-        let Some(tie) = self.tie(target)? else {
-            return Ok(());
-        };
-        let queue = new.queue();
-        queue.lock().events.tie(handle, tie.clone(), self.nature());
-        tie.clone().prepare(request)?;
-        if let Some(fired) = tie.start(request) {
-            queue.found_at(queue.lock(), handle, &fired, tie.always());
-        }
-        Ok(())
-    }
+    fn add(&self, new: &mut New<'_>, request: &Event) -> Result;
 
     /// What READY makes of a registration fire.
     fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {
@@ -156,14 +163,108 @@ macro_rules! sources {
             mod $module;
         )*
 
+        /// A source.
+        #[derive(Clone, Copy)]
+        pub(crate) enum Known {
+            $(
+                #[cfg($config)]
+                $source,
+            )*
+        }
+
         /// The source of a type.
-        pub(crate) fn lookup(kind: u32) -> Result<&'static dyn Source> {
+        #[inline]
+        pub(crate) fn lookup(kind: u32) -> Result<Known> {
             match kind {
                 $(
                     #[cfg($config)]
-                    $crate::bindings::$kind => Ok(&$module::$source),
+                    $crate::bindings::$kind => Ok(Known::$source),
                 )*
                 _ => Err(EOPNOTSUPP),
+            }
+        }
+
+        /// What ties a registration to what that watches, whatever it is.
+        #[derive(Clone)]
+        pub(crate) enum Tied {
+            $(
+                #[cfg($config)]
+                #[allow(dead_code, reason = "not every source has ties")]
+                $source(Arc<<$module::$source as Source>::Tie>),
+            )*
+        }
+
+        impl Tied {
+            /// Hands it to `work`, which so has direct calls.
+            #[inline(always)]
+            pub(crate) fn with<R>(&self, work: impl FnOnce(&dyn Tie) -> R) -> R {
+                match self {
+                    $(
+                        #[cfg($config)]
+                        Tied::$source(tie) => work(&**tie),
+                    )*
+                }
+            }
+        }
+
+        $(
+            #[cfg($config)]
+            impl TieOf for <$module::$source as Source>::Tie {
+                #[inline]
+                fn tied(self: Arc<Self>) -> Tied {
+                    Tied::$source(self)
+                }
+
+                #[inline]
+                fn untied(tied: Tied) -> Result<Arc<Self>, Tied> {
+                    match tied {
+                        Tied::$source(tie) => Ok(tie),
+                        other => Err(other),
+                    }
+                }
+            }
+        )*
+
+        /// Checks a request to add, and adds what `new` begins.
+        #[inline]
+        pub(crate) fn add<'a>(request: &Event, new: impl FnOnce() -> New<'a>) -> Result {
+            match request.kind {
+                $(
+                    #[cfg($config)]
+                    $crate::bindings::$kind => {
+                        let source = $module::$source;
+                        check_by(&source, request)?;
+                        let mut new = new();
+                        let added = source.add(&mut new, request);
+                        if added.is_err() {
+                            new.cancel();
+                        }
+                        added
+                    }
+                )*
+                _ => Err(EOPNOTSUPP),
+            }
+        }
+
+        impl Known {
+            /// Checks a request to add or to modify.
+            pub(crate) fn check(self, request: &Event) -> Result {
+                match self {
+                    $(
+                        #[cfg($config)]
+                        Known::$source => check_by(&$module::$source, request),
+                    )*
+                }
+            }
+
+            /// What READY makes of a registration fire.
+            pub(crate) fn ready(self, registration: &Event, request: &Event) -> Result<Fired> {
+                match self {
+                    $(
+                        #[cfg($config)]
+                        Known::$source => $module::$source.ready(registration, request),
+                    )*
+                }
             }
         }
     };
@@ -199,16 +300,15 @@ pub(crate) fn available() -> u32 {
         .fold(0, |bits, kind| bits | 1u32.wrapping_shl(kind))
 }
 
-/// Checks a request to add or to modify.
-pub(crate) fn check(request: &Event) -> Result<&'static dyn Source> {
-    let source = lookup(request.kind)?;
+/// Checks what holds for all sources, and then by one.
+#[inline(always)]
+fn check_by(source: &impl Source, request: &Event) -> Result {
     let known = KNOWN | source.flags();
     let once = REQ_ONESHOT | REQ_DISPATCH;
     if request.flags & !known != 0 || request.flags & once == once || request.mask == 0 {
         return Err(EINVAL);
     }
-    source.check(request)?;
-    Ok(source)
+    source.check(request)
 }
 
 /// The bits that READY fires: those of the request that are wanted, all of them if it names none.

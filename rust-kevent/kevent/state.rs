@@ -49,6 +49,11 @@ use super::{
         REQ_WAKEUP_ALL,
         RET_RECHECK, //
     },
+    keys::{
+        Hash,
+        Keys,
+        Secret, //
+    },
     registration::{
         Handle,
         List,
@@ -133,11 +138,15 @@ pub struct Gathered {
 /// What became of a registration that was removed.
 #[derive(Debug)]
 pub struct Removed<T> {
+    /// Which one it was.
+    pub handle: Handle,
+    /// It had ended before, as ONESHOT does.
+    pub over: bool,
     /// A consumer still holds an event of it.
     pub outstanding: bool,
     /// What an event said that no consumer will see.
     pub untaken: Option<Fired>,
-    /// To be dropped outside the lock.
+    /// To be ended, and dropped, outside the lock.
     pub tie: Option<T>,
 }
 
@@ -169,6 +178,7 @@ const LOOKS: u32 = 32;
 /// The registrations of a queue, and what has fired.
 pub struct State<M: Memory, T = ()> {
     table: Table<T>,
+    keys: Keys,
     ring: Option<Ring<M>>,
     pending: List,
     /// Registrations of which there may be more to say.
@@ -179,9 +189,10 @@ pub struct State<M: Memory, T = ()> {
 
 impl<M: Memory, T> State<M, T> {
     /// A queue with or without a ring.
-    pub fn new(ring: Option<Ring<M>>) -> Self {
+    pub fn new(ring: Option<Ring<M>>, secret: Secret) -> Self {
         State {
             table: Table::new(),
+            keys: Keys::new(secret),
             ring,
             pending: List::new(),
             again: List::new(),
@@ -212,22 +223,42 @@ impl<M: Memory, T> State<M, T> {
             .map(|r| &r.event)
     }
 
-    /// Arms a new registration. The table must have room.
-    pub fn add(&mut self, template: Event) -> Option<Handle> {
-        self.table.insert(template)
+    /// How many keys there are.
+    pub fn len(&self) -> u32 {
+        self.keys.len()
     }
 
-    /// Sets what ties a registration to its source. From now on it may be looked at again.
-    pub fn tie(&mut self, handle: Handle, tie: T, nature: Nature) {
-        if let Some(registration) = self.table.get_mut(handle) {
-            registration.tie = Some(tie);
-            registration.set(registration.event, nature);
-        }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The registration with a key, even if it is over.
+    #[inline]
+    pub fn find(&self, hash: Hash, kind: u32, id: u64) -> Option<Handle> {
+        self.keys.find(&self.table, hash, kind, id)
+    }
+
+    /// Arms a new registration, with a key that is not there. The table must have room. `tie` makes
+    /// what ties it to its source, if that is anything.
+    #[inline(always)]
+    pub fn add(
+        &mut self,
+        hash: Hash,
+        request: &Event,
+        generation: u64,
+        nature: Nature,
+        tie: impl FnOnce(Handle) -> Option<T>,
+    ) -> Option<Handle> {
+        let (handle, registration) = self.table.insert(request, generation, nature)?;
+        registration.set_tie(tie(handle));
+        self.keys.insert(&mut self.table, hash, handle);
+        Some(handle)
     }
 
     /// What ties a registration to its source.
     pub fn tied(&self, handle: Handle) -> Option<&T> {
-        self.table.get(handle)?.tie.as_ref()
+        self.table.get(handle)?.tie()
     }
 
     /// A registration, to ask its source.
@@ -239,7 +270,7 @@ impl<M: Memory, T> State<M, T> {
         Some(Asked {
             handle,
             generation: registration.generation(),
-            tie: registration.tie.clone()?,
+            tie: registration.tie().cloned()?,
         })
     }
 
@@ -250,18 +281,82 @@ impl<M: Memory, T> State<M, T> {
         })
     }
 
-    /// What a registration began as, even if it is over.
+    /// What a registration with a key began as, even if it is over.
     pub fn request(&self, handle: Handle) -> Option<&Event> {
         self.table
             .get(handle)
-            .filter(|r| r.phase != Phase::Free)
+            .filter(|r| !matches!(r.phase, Phase::Free | Phase::Ghost))
             .map(|r| &r.event)
+    }
+
+    /// Ends the registration with a key, as [`State::remove()`] does.
+    #[inline]
+    pub fn take_out(&mut self, hash: Hash, kind: u32, id: u64) -> Option<Removed<T>> {
+        let handle = self.keys.take(&mut self.table, hash, kind, id)?;
+        Some(self.end(handle))
     }
 
     /// Ends a registration, and takes an untaken event of it back unless ONESHOT has ended it
     /// already.
     pub fn remove(&mut self, handle: Handle) -> Removed<T> {
+        if let Some(Event { kind, id, .. }) = self.request(handle) {
+            let hash = self.keys.hash(*kind, *id);
+            self.keys.remove(&mut self.table, hash, handle);
+        }
+        self.end(handle)
+    }
+
+    /// Lets a place that is free keep the tie of its last registration. Gives it back if there is one,
+    /// or a registration.
+    #[inline]
+    pub fn keep(&mut self, handle: Handle, tie: T) -> Option<T> {
+        match self.table.get_mut(handle) {
+            Some(place) => place.keep_tie(tie),
+            None => Some(tie),
+        }
+    }
+
+    /// Takes out the tie that a place has kept.
+    pub fn empty(&mut self, handle: Handle) -> Option<T> {
+        let place = self.table.get_mut(handle)?;
+        match place.phase {
+            Phase::Free => place.take_tie(),
+            _ => None,
+        }
+    }
+
+    /// Ends a registration without a key.
+    #[inline]
+    fn end(&mut self, handle: Handle) -> Removed<T> {
+        let ring = &mut self.ring;
+        // What happens most: it is on no list, and has no entries that a consumer may hold but one.
+        let removed = self.table.remove_if(handle, |registration| {
+            if !registration.is_quiet() {
+                return None;
+            }
+            let (outstanding, bits) = match ring {
+                Some(ring) => ring.leave(registration),
+                None => (false, 0),
+            };
+            Some(Removed {
+                handle,
+                over: false,
+                outstanding,
+                untaken: Self::untaken(bits),
+                tie: registration.take_tie(),
+            })
+        });
+        match removed {
+            Some(removed) => removed,
+            None => self.end_slowly(handle),
+        }
+    }
+
+    #[inline(never)]
+    fn end_slowly(&mut self, handle: Handle) -> Removed<T> {
         let mut removed = Removed {
+            handle,
+            over: false,
             outstanding: false,
             untaken: None,
             tie: None,
@@ -270,13 +365,14 @@ impl<M: Memory, T> State<M, T> {
             None | Some(Phase::Free | Phase::Ghost) => return removed,
             // What it published last is still on its way.
             Some(Phase::Dead) => {
+                removed.over = true;
                 self.dead.unlink(&mut self.table, handle);
                 if let Some(ring) = &mut self.ring {
                     ring.forget(&mut self.table, handle);
                     if let Some(registration) = self.table.get_mut(handle) {
                         if ring.bind(registration) {
                             registration.phase = Phase::Ghost;
-                            removed.tie = registration.tie.take();
+                            removed.tie = registration.take_tie();
                             return removed;
                         }
                     }
@@ -290,8 +386,20 @@ impl<M: Memory, T> State<M, T> {
                 }
             }
         }
-        removed.tie = self.table.remove(handle);
+        let registration = self.table.get_mut(handle);
+        removed.tie = registration.and_then(|registration| registration.take_tie());
+        self.table.remove(handle);
         removed
+    }
+
+    /// What was taken back, of which these are the mask and result bits.
+    #[inline]
+    fn untaken(bits: u64) -> Option<Fired> {
+        (bits != 0).then(|| Fired {
+            mask: bits as u32,
+            result: Word(bits).result(),
+            ..Fired::default()
+        })
     }
 
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer still
@@ -302,7 +410,8 @@ impl<M: Memory, T> State<M, T> {
         self.forget_look(handle);
         let retracted = self.retract(handle);
         let registration = self.table.get_mut(handle)?;
-        registration.set(template, registration.nature);
+        let generation = template.param[0];
+        registration.set(&template, generation, registration.nature);
         registration.phase = Phase::Armed;
         Some(retracted)
     }
@@ -325,18 +434,12 @@ impl<M: Memory, T> State<M, T> {
             Some(ring) => ring.retract(&mut self.table, handle),
             None => (false, 0),
         };
-        let untaken = (bits != 0).then(|| Fired {
-            mask: bits as u32,
-            result: Word(bits).result(),
-            ..Fired::default()
-        });
-        (held, untaken.or(pending))
+        (held, Self::untaken(bits).or(pending))
     }
 
-    /// The next registration that is over and still in the table, with its template.
-    pub fn dead(&self) -> Option<(Handle, Event)> {
-        let handle = self.dead.first()?;
-        Some((handle, self.table.get(handle)?.event))
+    /// The next registration that is over and still in the table.
+    pub fn dead(&self) -> Option<Handle> {
+        self.dead.first()
     }
 
     /// A source says that the bits of `fired` are true, of which those count that are wanted or in
@@ -360,7 +463,7 @@ impl<M: Memory, T> State<M, T> {
             let published = match &mut self.ring {
                 Some(ring) if self.pending.is_empty() => ring.publish(registration, handle, &fired),
                 Some(_) => false,
-                None if registration.plain => {
+                None if registration.is_plain() => {
                     registration.keep(&fired);
                     registration.phase = Phase::Waiting;
                     if let Some(before) = self.pending.append(registration, handle) {
@@ -371,7 +474,7 @@ impl<M: Memory, T> State<M, T> {
                 None => false,
             };
             if published {
-                return Some(match registration.plain {
+                return Some(match registration.is_plain() {
                     true => Wake::One,
                     false => self.publish_otherwise(handle),
                 });
@@ -467,8 +570,8 @@ impl<M: Memory, T> State<M, T> {
 
     fn remember_look(&mut self, handle: Handle) {
         if let Some(registration) = self.table.get_mut(handle) {
-            if !registration.again {
-                registration.again = true;
+            if !registration.is_again() {
+                registration.set_again(true);
                 self.again.push(&mut self.table, handle);
             }
         }
@@ -476,8 +579,8 @@ impl<M: Memory, T> State<M, T> {
 
     fn forget_look(&mut self, handle: Handle) {
         if let Some(registration) = self.table.get_mut(handle) {
-            if registration.again {
-                registration.again = false;
+            if registration.is_again() {
+                registration.set_again(false);
                 self.again.unlink(&mut self.table, handle);
             }
         }
@@ -530,7 +633,7 @@ impl<M: Memory, T> State<M, T> {
         };
         registration.keep(fired);
         registration.phase = Phase::Waiting;
-        if registration.again {
+        if registration.is_again() {
             // It is on one list at most.
             self.forget_look(handle);
         }

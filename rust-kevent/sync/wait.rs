@@ -127,6 +127,11 @@ impl<T: WakeFn> WaitEntry<T> {
         &self.data
     }
 
+    /// The same, of an entry of which nobody else has a reference.
+    pub fn data_mut(self: Pin<&mut Self>) -> &mut T {
+        self.project().data
+    }
+
     /// Whether it was put on a queue that has not gone away.
     pub fn is_active(&self) -> bool {
         !self.head.load(Relaxed).is_null()

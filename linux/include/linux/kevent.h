@@ -67,8 +67,8 @@ unsigned int kevent_copy_out(struct ukevent __user *to,
 bool kevent_is_dying(void);
 bool kevent_is_refused(struct file *file);
 struct ucounts *kevent_get_ucounts(void);
-bool kevent_charge(struct ucounts *ucounts);
-void kevent_uncharge(struct ucounts *ucounts);
+bool kevent_charge(struct ucounts *ucounts, unsigned int num);
+void kevent_uncharge(struct ucounts *ucounts, unsigned int num);
 
 #ifdef CONFIG_KEVENT_SOCKET
 struct socket;

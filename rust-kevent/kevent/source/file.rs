@@ -7,7 +7,7 @@
 //! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
 //!
 //! A tie is one allocation, with the watch that is told of the last close and the first wait-queue
-//! entry in it. What few ties have is apart: the entries of a file with several wait queues, those
+//! entry in it. It is used again by the next registration in its place. What few ties have is apart: the entries of a file with several wait queues, those
 //! for a later or EXCLUSIVE request, what a queue in a queue needs. An entry never changes while it is
 //! on a queue.
 //!
@@ -30,7 +30,8 @@
 
 use super::{
     Target,
-    Tie, //
+    Tie,
+    TieOf, //
 };
 use crate::{
     fs::{
@@ -80,8 +81,7 @@ use crate::{
         },
         Arc,
         SetOnce,
-        SpinLock,
-        UniqueArc, //
+        SpinLock, //
     }, //
 };
 
@@ -92,7 +92,7 @@ use exclusive::Member;
 use nesting::Nested;
 
 /// What is different between types of files.
-pub(super) trait Kind: Copy + Unpin + Send + Sync + 'static {
+pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     /// Bits that are reported without being asked for.
     const ALWAYS: u32;
 
@@ -141,48 +141,68 @@ pub(super) unsafe fn init() {
 }
 
 /// Registers a file: [`Source::add()`](super::Source::add).
-pub(super) fn add<K: Kind>(new: &mut New<'_>, request: &Event) -> Result {
+pub(super) fn add<K: Kind>(new: &mut New<'_>, request: &Event) -> Result
+where
+    Watch<K>: TieOf,
+{
     with_file(request, |file| {
         // SAFETY: The list of the file, on which the tie comes next, ends its use.
-        let kind = unsafe { K::new(file) }?;
+        let kind = match unsafe { K::new(file) } {
+            Ok(kind) => kind,
+            Err(error) => {
+                // A ghost ends even so.
+                new.make_way()?;
+                return Err(error);
+            }
+        };
         let nested = match OPERATIONS.data(file) {
             Some(inner) => {
+                // Two registrations of one key would be one edge.
+                new.make_way()?;
                 let outer = new.queue().number;
                 Some(Nested::new(outer, inner.number, request.id)?)
             }
             None => None,
         };
         let wanted = request.mask | K::ALWAYS;
-        let place = UniqueArc::new_uninit(accounted())?;
-        let tie = new.insert_tied(Nature::State, |target| {
+        let later = nested.is_some();
+        let renew = |tie: Pin<&mut Watch<K>>| {
+            let usual = tie.rare.as_ref().is_none();
+            let told = tie.told_mut();
+            told.kind = kind;
+            told.wanted = wanted;
+            told.later = later;
+            told.repeat = Repeat::new();
+            usual
+        };
+        let tie = new.insert_tied(Nature::State, renew, |target| {
             let told = Told {
                 kind,
                 wanted,
                 target,
-                later: nested.is_some(),
+                later,
                 member: None,
                 repeat: Repeat::new(),
             };
             let tie = FileTie {
                 rare: SetOnce::new(),
             };
-            let Ok(tie) = place.pin_init_with(FileWatch::new(told, tie));
-            Arc::from(tie)
+            FileWatch::new(told, tie)
         })?;
         // SAFETY: It is on no list, and `control` is held.
-        unsafe { FileWatch::add(&tie, file) }?;
+        let tie = unsafe { FileWatch::add(tie, file) }?;
         if nested.is_some() {
             tie.rare()?.lock().nested = nested;
         }
         let ready = if request.flags & REQ_EXCLUSIVE != 0 {
             tie.replace(file, request)?
         } else {
+            let (mask, mut others) = (K::poll_bits(wanted), None);
             // SAFETY: The entry is new, `control` is held, and `closed()` removes it if nobody does
             // before.
-            let entered =
-                unsafe { FileWatch::enter(&tie, file, K::poll_bits(wanted), accounted()) };
-            let (others, ready) = entered?;
-            if !others.is_empty() {
+            let entered = unsafe { tie.enter(file, mask, &mut others, accounted()) };
+            let ready = entered?;
+            if others.is_some() {
                 tie.rare()?.lock().others = others;
             }
             ready
@@ -216,8 +236,11 @@ fn with_file<R>(request: &Event, work: impl FnOnce(&LocalFile) -> Result<R>) -> 
     unsafe { LocalFile::fdget(fd, work) }?
 }
 
-/// What ties a registration to a file, beside the entry and the watch that it is in.
-struct FileTie<K: Kind> {
+/// What ties a registration to a file.
+pub(super) type Watch<K> = FileWatch<FileTie<K>>;
+
+/// What that has beside the entry and the watch of the last close.
+pub(crate) struct FileTie<K: Kind> {
     /// What few ties have. Allocated when one has it first, with the queue's `control` held.
     rare: SetOnce<Pin<KBox<SpinLock<Rare<K>>>>>,
 }
@@ -235,11 +258,11 @@ struct Rare<K: Kind> {
     nested: Option<Nested>,
 }
 
-impl<K: Kind> FileWatch<FileTie<K>> {
+impl<K: Kind> Watch<K> {
     fn rare(&self) -> Result<&SpinLock<Rare<K>>> {
         if self.rare.as_ref().is_none() {
             let rare = Rare {
-                others: KVec::new(),
+                others: None,
                 entries: None,
                 left: None,
                 nested: None,
@@ -288,7 +311,7 @@ impl<K: Kind> FileWatch<FileTie<K>> {
     fn leave_all(&self, mut entries: Option<Pin<KBox<PollWatch<Told<K>>>>>) -> Option<Arc<Member>> {
         // SAFETY: `control` is held.
         unsafe { self.leave() };
-        let mut others = KVec::new();
+        let mut others = None;
         {
             let mut rare = self.rare.as_ref()?.lock();
             core::mem::swap(&mut rare.others, &mut others);
@@ -316,8 +339,8 @@ impl<K: Kind> FileWatch<FileTie<K>> {
     }
 }
 
-impl<K: Kind> Tie for FileWatch<FileTie<K>> {
-    fn prepare(self: Arc<Self>, request: &Event) -> Result {
+impl<K: Kind> Tie for Watch<K> {
+    fn prepare(&self, request: &Event) -> Result {
         with_file(request, |file| {
             if !self.watches(file) {
                 return Err(ENOENT);
@@ -386,7 +409,7 @@ impl<K: Kind> Tie for FileWatch<FileTie<K>> {
 impl<K: Kind> CloseFn for FileTie<K> {
     type Told = Told<K>;
 
-    fn closed(watch: Arc<FileWatch<Self>>) {
+    fn closed(watch: Arc<Watch<K>>) {
         let Target { queue, handle } = watch.told().target.clone();
         queue.control.lock().forget(&queue, handle, &watch);
         // Before the queue, to which it has a reference.
@@ -395,9 +418,10 @@ impl<K: Kind> CloseFn for FileTie<K> {
 }
 
 /// Who is told of wake-ups.
-struct Told<K: Kind> {
+pub(crate) struct Told<K: Kind> {
     kind: K,
-    /// Bits that concern anybody. Entries for another request are new ones, so this never changes.
+    /// Bits that concern anybody. Does not change while an entry is on a queue: those for another request
+    /// are new ones.
     wanted: u32,
     target: Target,
     /// The file is a queue: its wake-ups must not reach who watches this one.

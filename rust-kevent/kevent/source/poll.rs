@@ -35,6 +35,8 @@ use crate::{
 pub(crate) struct Poll;
 
 impl Source for Poll {
+    type Tie = file::Watch<Pollable>;
+
     fn flags(&self) -> u32 {
         REQ_EXCLUSIVE
     }
@@ -62,7 +64,7 @@ const BITS: u32 = Pollable::ALWAYS
 
 /// Any file; its bits are those of poll.
 #[derive(Clone, Copy)]
-struct Pollable;
+pub(crate) struct Pollable;
 
 impl Kind for Pollable {
     const ALWAYS: u32 = bindings::POLLERR | bindings::POLLHUP;

@@ -50,6 +50,8 @@ use core::ptr::NonNull;
 pub(crate) struct Socket;
 
 impl Source for Socket {
+    type Tie = file::Watch<Open>;
+
     fn flags(&self) -> u32 {
         REQ_EXCLUSIVE
     }
@@ -74,7 +76,7 @@ const FLOW: u32 = bindings::POLLIN
 
 /// A socket that is open.
 #[derive(Clone, Copy)]
-struct Open(NonNull<bindings::socket>);
+pub(crate) struct Open(NonNull<bindings::socket>);
 
 // SAFETY: It is read only, by functions that any context may call.
 unsafe impl Send for Open {}

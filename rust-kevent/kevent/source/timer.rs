@@ -32,7 +32,6 @@ use super::{
 use crate::{
     bindings,
     kevent::{
-        array::accounted,
         event::{
             Event,
             Fired,
@@ -41,6 +40,7 @@ use crate::{
         },
         queue::{
             Inner,
+            New,
             Queue, //
         },
         registration::{
@@ -77,6 +77,8 @@ const CLOCK_MASK: u32 = bindings::KEVENT_TIMER_CLOCK_MASK;
 pub(crate) struct Timer;
 
 impl Source for Timer {
+    type Tie = TimerTie;
+
     fn flags(&self) -> u32 {
         bindings::KEVENT_TIMER_ABSTIME | CLOCK_MASK
     }
@@ -91,22 +93,23 @@ impl Source for Timer {
         Ok(())
     }
 
-    fn nature(&self) -> Nature {
-        Nature::Count
-    }
-
-    fn tie(&self, target: Target) -> Result<Option<Arc<dyn Tie>>> {
-        let Target { queue, handle } = target;
-        let clockwork = Clockwork {
-            handle,
-            interval: 0,
-            lag: FIRST,
-        };
-        let tie = Arc::pin_init(
-            try_pin_init!(TimerTie { timer <- UserTimer::new(queue, clockwork) }? Error),
-            accounted(),
+    fn add(&self, new: &mut New<'_>, request: &Event) -> Result {
+        // One that was used before has the handle of its place, and gets the rest when it starts.
+        let tie = new.insert_tied(
+            Nature::Count,
+            |_| true,
+            |target| {
+                let Target { queue, handle } = target;
+                let clockwork = Clockwork {
+                    handle,
+                    interval: 0,
+                    lag: FIRST,
+                };
+                pin_init!(TimerTie { timer <- UserTimer::new(queue, clockwork) })
+            },
         )?;
-        Ok(Some(tie))
+        tie.start(request);
+        Ok(())
     }
 }
 
@@ -233,7 +236,7 @@ fn report(queue: &Queue, inner: &mut Inner, handle: Handle, count: u64) -> Optio
 }
 
 #[pin_data]
-struct TimerTie {
+pub(crate) struct TimerTie {
     #[pin]
     timer: UserTimer<Clockwork>,
 }
@@ -242,7 +245,7 @@ struct TimerTie {
 static_assert!(size_of::<TimerTie>() <= 56);
 
 impl Tie for TimerTie {
-    fn prepare(self: Arc<Self>, _request: &Event) -> Result {
+    fn prepare(&self, _request: &Event) -> Result {
         self.end();
         Ok(())
     }

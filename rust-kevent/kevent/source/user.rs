@@ -6,15 +6,20 @@
 
 use super::{
     injected,
-    Source, //
+    Source,
+    Untied, //
 };
 use crate::{
-    kevent::event::{
-        Event,
-        Fired,
-        DATA_CLOSED,
-        RET_COUNTED,
-        RET_DONE, //
+    kevent::{
+        event::{
+            Event,
+            Fired,
+            DATA_CLOSED,
+            RET_COUNTED,
+            RET_DONE, //
+        },
+        queue::New,
+        registration::Nature, //
     },
     prelude::*, //
 };
@@ -23,11 +28,17 @@ use crate::{
 pub(crate) struct User;
 
 impl Source for User {
+    type Tie = Untied;
+
     fn check(&self, request: &Event) -> Result {
         if request.param != [0; 2] {
             return Err(EINVAL);
         }
         Ok(())
+    }
+
+    fn add(&self, new: &mut New<'_>, _request: &Event) -> Result {
+        new.insert(Nature::Plain)
     }
 
     fn ready(&self, registration: &Event, request: &Event) -> Result<Fired> {

@@ -31,9 +31,11 @@ use super::{
         Fired,
         RET_COUNTED, //
     },
+    keys::Secret,
     memory::Shared,
     registration::{
         Handle,
+        Nature,
         Registration, //
     },
     ring::{
@@ -120,7 +122,9 @@ impl World {
     fn starting_at(shift: u32, counted: bool, head: u64) -> Arc<Self> {
         let shared = Arc::new(Shared::new(shift));
         let Ok(slots) = Circle::new(1 << shift, Slot::FRESH);
-        let mut state = State::new(Some(Ring::starting_at(shared.clone(), slots, head)));
+        let ring = Ring::starting_at(shared.clone(), slots, head);
+        let secret = Secret::new([1, 2]);
+        let mut state = State::new(Some(ring), secret);
         let size = state.table().wants().expect("an empty table wants a chunk");
         let Ok(chunk) = Array::new(size, Registration::FREE);
         assert!(state.table().grow(chunk).is_ok());
@@ -131,7 +135,9 @@ impl World {
                     mask: u32::MAX,
                     ..Event::default()
                 };
-                state.add(template).expect("the table has room")
+                let hash = secret.hash(template.kind, id);
+                let added = state.add(hash, &template, 0, Nature::Plain, |_| None);
+                added.expect("the table has room")
             })
             .collect();
         Arc::new(World {

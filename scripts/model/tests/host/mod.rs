@@ -17,6 +17,7 @@ pub use opened::{
         Taken, //
     },
     event::*,
+    keys::Secret,
     memory::Shared,
     registration::{
         Handle,
@@ -42,6 +43,21 @@ pub use opened::{
     word::Word,
 };
 use std::sync::Arc;
+
+/// A secret of a table of keys.
+pub const SECRET: Secret = Secret::new([0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03]);
+
+/// Adds a registration, for which a state has room.
+pub fn add<M: Memory>(
+    state: &mut State<M>,
+    template: &Event,
+    nature: Nature,
+    tie: Option<()>,
+) -> Handle {
+    let hash = SECRET.hash(template.kind, template.id);
+    let added = state.add(hash, template, template.param[0], nature, |_| tie);
+    added.expect("room")
+}
 
 /// A state and the memory of its ring.
 pub struct Host {
@@ -92,7 +108,7 @@ impl Host {
         let Ok(slots) = Circle::new(1 << shift, Slot::FRESH);
         let ring = Ring::starting_at(shared.clone(), slots, head);
         Host {
-            state: State::new(Some(ring)),
+            state: State::new(Some(ring), SECRET),
             shared,
             shift,
         }
@@ -101,18 +117,22 @@ impl Host {
     /// A queue without a ring.
     pub fn without_ring() -> Self {
         Host {
-            state: State::new(None),
+            state: State::new(None, SECRET),
             shared: Arc::new(Shared::new(0)),
             shift: 0,
         }
     }
 
     pub fn add(&mut self, id: u64, flags: u32) -> Handle {
+        self.add_tied(id, flags, Nature::Plain, None)
+    }
+
+    pub fn add_tied(&mut self, id: u64, flags: u32, nature: Nature, tie: Option<()>) -> Handle {
         if let Some(size) = self.state.table().wants() {
             let Ok(chunk) = Array::new(size, Registration::FREE);
             assert!(self.state.table().grow(chunk).is_ok());
         }
-        self.state.add(template(id, flags)).expect("room")
+        add(&mut self.state, &template(id, flags), nature, tie)
     }
 
     /// A source reports, as a wake-up does.

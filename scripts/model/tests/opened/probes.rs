@@ -1,21 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How far keys are from where a lookup begins.
+//! How long the chains of keys are.
 
 use super::{
-    used,
+    super::registration::{
+        Handle,
+        Table, //
+    },
     Keys, //
 };
 
 impl Keys {
-    /// In the mean, in places.
-    pub fn mean_distance(&self) -> f64 {
-        let places = self.places.as_ref().expect("keys");
-        let distance = |index: usize| {
-            let place = places.get(index).filter(|place| place.hash != 0)?;
-            Some(index.wrapping_sub(place.hash as usize) & self.mask)
-        };
-        let sum: usize = (0..places.len()).filter_map(distance).sum();
-        sum as f64 / used(places).count() as f64
+    /// How many of a chain a lookup of each of its keys passes, in the mean over all keys.
+    pub fn mean_steps(&self, table: &Table) -> f64 {
+        let mut steps = 0u64;
+        for chain in 0..self.chains {
+            let mut at = table.get_nth(chain).expect("a chain").first;
+            let mut place = 0;
+            while at != Handle::NOBODY {
+                place += 1;
+                steps += place;
+                at = table.get(at).expect("a registration").after;
+            }
+        }
+        steps as f64 / f64::from(self.len)
     }
 }

@@ -75,7 +75,7 @@ fn run(host: &mut Host, handles: &mut [Option<Handle>; IDS], over: &mut Vec<Hand
         }
         Call::Flush { limit } => drop(host.state.flush(limit)),
         Call::Reap => {
-            while let Some((dead, _)) = host.state.dead() {
+            while let Some(dead) = host.state.dead() {
                 host.state.remove(dead);
                 over.retain(|&handle| handle != dead);
             }

@@ -210,7 +210,7 @@ impl Pair {
     }
 
     fn reap(&mut self) {
-        while let Some((dead, _)) = self.host.state.dead() {
+        while let Some(dead) = self.host.state.dead() {
             assert!(self.over.contains(&dead));
             self.over.retain(|&handle| handle != dead);
             assert!(!self.host.state.remove(dead).outstanding);

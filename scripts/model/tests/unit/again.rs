@@ -6,9 +6,7 @@ use crate::host::*;
 
 /// A registration with something to look at.
 fn tied(host: &mut Host, id: u64, flags: u32, nature: Nature) -> Handle {
-    let handle = host.add(id, flags);
-    host.state.tie(handle, (), nature);
-    handle
+    host.add_tied(id, flags, nature, Some(()))
 }
 
 /// Goes through the list once. Returns who is asked, and whether their slots are finished.
@@ -151,7 +149,7 @@ fn a_level_that_became_oneshot_leaves_the_list_when_it_is_over() {
     host.state.modify(a, template(0, REQ_ONESHOT));
     host.report(a, &bits(1));
     assert!(host.get().is_some());
-    assert_eq!(host.state.dead().map(|(handle, _)| handle), Some(a));
+    assert_eq!(host.state.dead(), Some(a));
     assert_eq!(looks(&mut host), [(b, true)]);
     host.state.remove(a);
     assert!(host.state.dead().is_none());

@@ -130,7 +130,8 @@ fn restless(shift: u32, flip: u64) -> (State<Arc<Restless>>, Arc<Restless>) {
         flip,
     });
     let Ok(slots) = Circle::new(1 << shift, Slot::FRESH);
-    (State::new(Some(Ring::new(memory.clone(), slots))), memory)
+    let ring = Ring::new(memory.clone(), slots);
+    (State::new(Some(ring), SECRET), memory)
 }
 
 fn register(state: &mut State<Arc<Restless>>, id: u64) -> Handle {
@@ -138,7 +139,7 @@ fn register(state: &mut State<Arc<Restless>>, id: u64) -> Handle {
         let Ok(chunk) = Array::new(size, Registration::FREE);
         assert!(state.table().grow(chunk).is_ok());
     }
-    state.add(template(id, 0)).expect("room")
+    add(state, &template(id, 0), Nature::Plain, None)
 }
 
 #[test]
