@@ -246,8 +246,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Copies and takes the pending events that need nothing else, up to `max` and the first that does,
-/// but no more than [`ROUND`].
+/// Copies and takes pending events, up to `max` and the first to which its source has to agree, but
+/// no more than [`ROUND`].
 #[inline(always)]
 fn copy_pending(events: &mut Events, max: u32, buffer: &mut Buffer) -> u32 {
     let mut batch = Batch::new();
@@ -279,7 +279,7 @@ pub(crate) fn get_events(
     timeout: Timeout<'_>,
     mut buffer: Buffer,
 ) -> Result<u32> {
-    if max == 0 || min > max {
+    if max < min.max(1) {
         return Err(EINVAL);
     }
     let mut copied = 0;
@@ -302,7 +302,8 @@ fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) 
         max,
         buffer,
         copied,
-        looks: None,
+        // What was copied had nothing to look at before it.
+        looks: (copied != 0).then_some(0),
         looked: false,
     };
     let mut woken = Woken::Done;

@@ -296,6 +296,15 @@ impl<T> Registration<T> {
         }
     }
 
+    /// Whether its newest event says all that `fired` does, of which `mask` counts.
+    #[inline]
+    pub fn says(&self, mask: u32, fired: &Fired) -> bool {
+        let word = Word(self.event.word);
+        word.merged(mask, fired.result) == word
+            && fired.result & RET_COUNTED == 0
+            && fired.error == 0
+    }
+
     /// Its newest event, as `kevent_get_events()` shows it.
     pub fn newest(&self) -> Event {
         Event {
@@ -350,20 +359,21 @@ impl<T> Registration<T> {
         Some(copy(&self.newest()))
     }
 
-    /// Its pending event, if delivering it is no more than to copy it.
+    /// Whether its source is surely not asked before its newest event is delivered, and nothing
+    /// happens after.
     #[inline(always)]
-    pub fn prompt(&mut self, from: impl FnOnce(&T, u32) -> Option<u64>) -> Option<&Event> {
-        let sure = Word(self.event.word).result() & RET_RECHECK == 0;
-        if !(self.is_plain() && sure) {
-            if self.sequel != Sequel::Nothing || self.is_to_check() {
-                return None;
-            }
-        }
+    pub fn is_prompt(&self) -> bool {
+        self.is_plain() && Word(self.event.word).result() & RET_RECHECK == 0
+    }
+
+    /// Its pending event, with the datum of this moment. It is in no lap of a ring, so its word has
+    /// only what is shown.
+    #[inline(always)]
+    pub fn measured(&mut self, from: impl FnOnce(&T, u32) -> Option<u64>) -> &Event {
         if self.event.data != 0 {
             self.measure(from);
         }
-        // It is in no lap of a ring, so its word shows nothing more.
-        Some(&self.event)
+        &self.event
     }
 
     /// What was merged into its newest event, as one to be posted again.
@@ -706,6 +716,12 @@ impl Run {
     pub fn next<'a, T>(&self, table: &'a mut Table<T>) -> Option<&'a mut Registration<T>> {
         // At the end it stands at none, which no table has.
         table.get_mut(Handle(self.0))
+    }
+
+    /// Where it stands.
+    #[inline(always)]
+    pub fn handle(&self) -> Handle {
+        Handle(self.0)
     }
 
     /// Goes on along `list` from `registration`, at which it stands. Returns false at the end.

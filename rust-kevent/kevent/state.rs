@@ -133,6 +133,8 @@ pub struct Gathered {
     run: Run,
     /// How many.
     pub len: u32,
+    /// Something happens to some of them once they are taken.
+    sequels: bool,
 }
 
 /// What became of a registration that was removed.
@@ -480,6 +482,12 @@ impl<M: Memory, T> State<M, T> {
                 });
             }
         }
+        if self.ring.is_none()
+            && registration.phase == Phase::Waiting
+            && registration.says(mask, fired)
+        {
+            return Some(Wake::None);
+        }
         self.fire_slowly(handle, Fired { mask, ..*fired })
     }
 
@@ -546,7 +554,10 @@ impl<M: Memory, T> State<M, T> {
 
     /// Lets a source say again what its untaken event says already, without a lock.
     pub fn repeat(&self, handle: Handle, repeat: &Repeat) {
-        if let Some(registration) = self.table.get(handle).filter(|_| self.ring.is_some()) {
+        if self.ring.is_none() {
+            return;
+        }
+        if let Some(registration) = self.table.get(handle) {
             repeat.set(registration);
         }
     }
@@ -743,9 +754,9 @@ impl<M: Memory, T> State<M, T> {
         })
     }
 
-    /// Hands the pending events that need no more than to be copied to `gather`, up to `max` and the
-    /// first that does, with their number. They stay where they are until [`State::settle()`], under the same lock, takes
-    /// those that were copied. Of a queue without a ring.
+    /// Hands the pending events to `gather`, with their number, up to `max` and the first to which its
+    /// source has to agree. They stay where they are until [`State::settle()`], under the same lock,
+    /// takes those that were copied. Of a queue without a ring.
     #[inline(always)]
     pub fn gather(
         &mut self,
@@ -754,50 +765,56 @@ impl<M: Memory, T> State<M, T> {
         mut gather: impl FnMut(u32, &Event),
     ) -> Gathered {
         let mut len = 0u32;
+        let mut sequels = false;
         let mut run = self.pending.run();
         while len < max {
             let Some(registration) = run.next(&mut self.table) else {
                 break;
             };
-            let Some(event) = registration.prompt(&measure) else {
-                break;
-            };
-            gather(len, event);
+            if !registration.is_prompt() {
+                if registration.is_to_check() {
+                    break;
+                }
+                sequels |= registration.sequel != Sequel::Nothing;
+            }
+            gather(len, registration.measured(&measure));
             registration.phase = Phase::Armed;
             len = len.wrapping_add(1);
             if !run.step(&self.pending, registration) {
                 break;
             }
         }
-        Gathered { run, len }
+        Gathered { run, len, sequels }
     }
 
     /// Takes the first `copied` of the events that were gathered.
     #[inline(always)]
     pub fn settle(&mut self, gathered: Gathered, copied: u32) {
-        if copied == gathered.len {
+        if copied == gathered.len && !gathered.sequels {
             self.pending.cut(gathered.run, copied);
         } else {
-            self.settle_some(gathered, copied);
+            self.settle_each(gathered.run, gathered.len, copied);
         }
     }
 
-    #[cold]
-    fn settle_some(&mut self, gathered: Gathered, copied: u32) {
+    #[inline(never)]
+    fn settle_each(&mut self, mut rest: Run, len: u32, copied: u32) {
         let mut run = self.pending.run();
-        let mut rest = self.pending.run();
-        for passed in 0..gathered.len {
+        for passed in 0..len {
             if passed == copied {
                 rest = run;
             }
+            let handle = run.handle();
             let Some(registration) = run.next(&mut self.table) else {
                 break;
             };
-            if passed >= copied {
+            let sequel = registration.sequel;
+            // Before the sequel puts it on another list.
+            run.step(&self.pending, registration);
+            if passed < copied {
+                self.published(handle, sequel);
+            } else {
                 registration.phase = Phase::Waiting;
-            }
-            if !run.step(&self.pending, registration) {
-                break;
             }
         }
         self.pending.cut(rest, copied);

@@ -209,6 +209,31 @@ fn a_report_is_cut_to_what_is_wanted() {
 }
 
 #[test]
+fn levels_of_a_batch_are_looked_at_once_they_were_copied() {
+    let mut host = Host::without_ring();
+    for id in 0..3 {
+        let handle = tied(&mut host, id, 0, Nature::State);
+        host.report(handle, &bits(1));
+    }
+    assert_eq!(host.gather(3, 2).len(), 2);
+    assert_eq!((host.state.to_look_at(), host.state.pending()), (2, 1));
+    assert_eq!(host.gather(3, 3).len(), 1);
+    assert_eq!((host.state.to_look_at(), host.state.pending()), (3, 0));
+}
+
+#[test]
+fn a_batch_ends_before_what_its_source_has_to_agree_to() {
+    let mut host = Host::without_ring();
+    for (id, flags) in [(0, REQ_ET), (1, REQ_ET | REQ_LAST_CHECK), (2, REQ_ET)] {
+        let handle = tied(&mut host, id, flags, Nature::State);
+        host.report(handle, &bits(1));
+    }
+    assert_eq!(host.gather(3, 3).len(), 1);
+    assert_eq!(host.gather(3, 3).len(), 0);
+    assert_eq!(host.state.pending(), 2);
+}
+
+#[test]
 fn whom_to_ask_before_delivery() {
     let checked = |flags: u32, nature: Nature, result: u32| {
         let mut host = Host::new(1);

@@ -259,25 +259,42 @@ fn what_was_not_copied_stays_pending_in_order() {
 }
 
 #[test]
-fn what_needs_more_than_a_copy_ends_a_batch() {
-    let mut host = Host::without_ring();
-    for (id, flags) in [0, REQ_WAKEUP_ALL, REQ_LAST_CHECK, 0, REQ_ONESHOT, 0]
-        .into_iter()
-        .enumerate()
-    {
-        let handle = host.add(id as u64, flags);
-        host.report(handle, &bits(1));
+fn a_batch_ends_and_disables_only_what_was_copied() {
+    const ENDS: [u32; 7] = [
+        0,
+        REQ_ONESHOT,
+        REQ_DISPATCH,
+        0,
+        REQ_ONESHOT,
+        REQ_DISPATCH,
+        0,
+    ];
+    for copied in 0..=7 {
+        let mut host = Host::without_ring();
+        let handles = Vec::from_iter((0..).zip(ENDS).map(|(id, flags)| host.add(id, flags)));
+        for &handle in &handles {
+            host.report(handle, &bits(1));
+        }
+        let ids = |events: Vec<Event>| Vec::from_iter(events.iter().map(|event| event.id));
+        assert_eq!(
+            ids(host.gather(7, copied)),
+            Vec::from_iter(0..u64::from(copied))
+        );
+        let mut expected = Vec::from_iter(u64::from(copied)..7);
+        for (id, &handle) in (0..).zip(&handles) {
+            let goes_on = id < u64::from(copied) && ENDS[id as usize] == 0;
+            let wake = host.report(handle, &bits(1));
+            assert_eq!(wake == Wake::One, goes_on);
+            expected.extend(goes_on.then_some(id));
+        }
+        assert_eq!(ids(host.gather(7, 7)), expected);
+        let mut dead = Vec::new();
+        while let Some(handle) = host.state.dead() {
+            dead.extend(host.state.request(handle).map(|event| event.id));
+            host.state.remove(handle);
+        }
+        assert_eq!(dead, [1, 4]);
     }
-    let ids = |events: Vec<Event>| Vec::from_iter(events.iter().map(|event| event.id));
-    assert_eq!(
-        ids(host.gather(3, 3)),
-        [0, 1, 2],
-        "no state is to be checked"
-    );
-    assert_eq!(ids(host.gather(9, 9)), [3]);
-    assert_eq!(ids(host.gather(9, 9)), []);
-    assert_eq!(host.get().map(|event| event.id), Some(4));
-    assert_eq!(ids(host.gather(9, 9)), [5]);
 }
 
 #[test]
