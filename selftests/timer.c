@@ -419,6 +419,36 @@ TEST_F(timer, any_order)
 	EXPECT_EQ(0, get_now(self->fd, 16, self->ev));
 }
 
+/*
+ * More for one moment than expire in one interrupt: all come, in the order in which they were started.
+ * One that is started meanwhile, and is over, does not wait for them.
+ */
+#define CROWDED	1000
+
+TEST_F(timer, one_moment)
+{
+	static struct ukevent batch[CROWDED];
+	uint64_t moment = now_ns() + 100 * MS;
+	int i, next = 0, past = 0;
+
+	for (i = 0; i < CROWDED; i++)
+		batch[i] = timer_request((uint64_t)i, moment, 0, KEVENT_TIMER_ABSTIME);
+	ASSERT_EQ(CROWDED, kevent_ctl(self->fd, KEVENT_CTL_ADD, CROWDED, batch));
+	while (now_ns() < moment)
+		;
+	ASSERT_EQ(1, add_timer(self->fd, CROWDED, 1, 0, KEVENT_TIMER_ABSTIME));
+	while (next < CROWDED || !past) {
+		ASSERT_TRUE(get_one(self->fd, self->ev));
+		ASSERT_EQ(1U, self->ev[0].data);
+		if (self->ev[0].id == CROWDED)
+			past++;
+		else
+			ASSERT_EQ((uint64_t)next++, self->ev[0].id);
+	}
+	EXPECT_EQ(1, past);
+	EXPECT_EQ(0, get_now(self->fd, 16, self->ev));
+}
+
 /* REMOVE while it expires: nothing comes afterwards that it has not said. */
 TEST_F_TIMEOUT(timer, remove_races_expiry, 120)
 {

@@ -16,7 +16,7 @@
 //!
 //! Under the lock, one of these holds for each clock:
 //!
-//! * the `hrtimer` is queued, for the soonest timer or earlier;
+//! * the `hrtimer` is queued, for the soonest timer or earlier, or for the next of several rounds;
 //! * its callback is running and has yet to take the lock;
 //! * there is no timer.
 //!
@@ -29,6 +29,10 @@
 //! callback leaves it so: it is as soon as any timer.
 //!
 //! The callback is a hard interrupt, or, with `PREEMPT_RT`, a thread: the lock sleeps there.
+//!
+//! It lets a bounded number of timers expire. If more are due, the `hrtimer` is queued for a moment
+//! later, and counts as armed for the soonest of them: the interrupt ends, and who starts a timer does
+//! not do the work of the next one.
 
 use super::HrTimerRestart;
 use crate::{
@@ -153,8 +157,10 @@ macro_rules! impl_has_user_timers {
 }
 pub use impl_has_user_timers;
 
-/// Timers that expire in one round, under the lock.
-const ROUND: u32 = 32;
+/// Timers that expire in one round: under the lock, and in one interrupt.
+const ROUND: u32 = 64;
+/// From the begin of a round to that of the next one, in ns, if more timers are due.
+const PACE: i64 = 20_000;
 
 const ABS: bindings::hrtimer_mode = bindings::hrtimer_mode_HRTIMER_MODE_ABS;
 
@@ -169,7 +175,8 @@ struct Base {
 /// The timers of one clock that are started.
 struct Line {
     tree: Tree,
-    /// What the `hrtimer` is queued for, or was when its callback began; `i64::MAX` if neither.
+    /// What the `hrtimer` is queued for, or was when its callback began; `i64::MAX` if neither. The
+    /// soonest timer, if that is due and waits for the next round.
     armed: i64,
 }
 
@@ -180,6 +187,16 @@ impl Line {
         self.tree
             .soonest()
             .is_some_and(|soonest| soonest < self.armed)
+    }
+
+    /// When the `hrtimer` is to run next, if it is, after a round at `now`.
+    fn next(&mut self, now: i64) -> Option<i64> {
+        self.armed = self.tree.soonest().unwrap_or(i64::MAX);
+        match self.armed {
+            i64::MAX => None,
+            soonest if soonest <= now => Some(now.saturating_add(PACE)),
+            soonest => Some(soonest),
+        }
     }
 }
 
@@ -292,19 +309,22 @@ impl<T: Expire> UserTimers<T> {
     /// As that of [`Self::expire()`].
     #[cold]
     unsafe fn move_hrtimer(&self, line: &mut Line, clock: UserClock) {
-        while let Some(soonest) = line.tree.soonest().filter(|_| line.is_late()) {
+        let Some(soonest) = line.tree.soonest() else {
+            return;
+        };
+        line.armed = soonest;
+        let timer = self.hrtimer(clock);
+        // SAFETY: The timer is set up.
+        if unsafe { bindings::hrtimer_start_range_ns_user(timer, soonest, 0, ABS) } {
+            return;
+        }
+        // It has expired already, and is not queued.
+        let now = clock.now();
+        // SAFETY: By the safety requirement.
+        unsafe { Self::expire(line, clock, now) };
+        if let Some(next) = line.next(now) {
             // SAFETY: The timer is set up.
-            let queued = unsafe {
-                bindings::hrtimer_start_range_ns_user(self.hrtimer(clock), soonest, 0, ABS)
-            };
-            if queued {
-                line.armed = soonest;
-                return;
-            }
-            // It has expired already, and is not queued.
-            line.armed = i64::MAX;
-            // SAFETY: By the safety requirement.
-            unsafe { Self::expire(line, clock, clock.now()) };
+            unsafe { bindings::hrtimer_start_range_ns(timer, next, 0, ABS) };
         }
     }
 
@@ -324,19 +344,19 @@ impl<T: Expire> UserTimers<T> {
         };
         let mut lines = this.lines.lock();
         let line = line(&mut lines, clock);
+        let now = clock.now();
         // SAFETY: The line is that of the clock, and locked.
-        unsafe { Self::expire(line, clock, clock.now()) };
+        unsafe { Self::expire(line, clock, now) };
         // SAFETY: The timer is valid. It is only queued by who has the lock, so while its callback runs
         // this does not change.
         if unsafe { (&raw const (*timer).is_queued).read_volatile() } {
             return HrTimerRestart::NoRestart.into_c();
         }
-        line.armed = line.tree.soonest().unwrap_or(i64::MAX);
-        if line.armed == i64::MAX {
+        let Some(next) = line.next(now) else {
             return HrTimerRestart::NoRestart.into_c();
-        }
+        };
         // SAFETY: Its callback runs, and it is not queued.
-        unsafe { bindings::hrtimer_set_expires(timer, line.armed) };
+        unsafe { bindings::hrtimer_set_expires(timer, next) };
         HrTimerRestart::Restart.into_c()
     }
 }

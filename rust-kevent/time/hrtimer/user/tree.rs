@@ -77,33 +77,37 @@ impl Tree {
     /// It must be in no tree, and valid until it is taken out.
     pub(super) unsafe fn link(&mut self, node: NonNull<Node>, expires: i64) {
         let node = node.as_ptr();
+        let last = self.last;
         let mut parent: *mut bindings::rb_node = null_mut();
         let mut place = &raw mut self.root.rb_node;
+        // INVARIANT: It is an end if it is before or after what was one, or alone.
+        //
         // SAFETY: By the type invariant, all nodes that are reached are valid. The new one is in no
         // tree by the safety requirement, and so it is ours.
         unsafe {
             (&raw mut (*node).expires).write(expires);
-            if !self.last.is_null() && (*self.last).expires <= expires {
-                parent = self.last.cast();
+            if last.is_null() {
+                self.first = node;
+                self.last = node;
+            } else if (*last).expires <= expires {
+                parent = last.cast();
                 place = &raw mut (*parent).rb_right;
-            }
-            while !(*place).is_null() {
-                parent = *place;
-                place = if expires < (*parent.cast::<Node>()).expires {
-                    &raw mut (*parent).rb_left
-                } else {
-                    &raw mut (*parent).rb_right
-                };
+                self.last = node;
+            } else {
+                if expires < (*self.first).expires {
+                    self.first = node;
+                }
+                while !(*place).is_null() {
+                    parent = *place;
+                    place = if expires < (*parent.cast::<Node>()).expires {
+                        &raw mut (*parent).rb_left
+                    } else {
+                        &raw mut (*parent).rb_right
+                    };
+                }
             }
             bindings::rb_link_node(node.cast(), parent, place);
             bindings::rb_insert_color(node.cast(), &mut self.root);
-            // INVARIANT: It is an end if it is before or after what was one, or alone.
-            if self.first.is_null() || expires < (*self.first).expires {
-                self.first = node;
-            }
-            if self.last.is_null() || expires >= (*self.last).expires {
-                self.last = node;
-            }
         }
     }
 
@@ -120,8 +124,10 @@ impl Tree {
         unsafe {
             if self.first == node {
                 self.first = bindings::rb_next(node.cast()).cast();
-            }
-            if self.last == node {
+                if self.first.is_null() {
+                    self.last = null_mut();
+                }
+            } else if self.last == node {
                 self.last = bindings::rb_prev(node.cast()).cast();
             }
             bindings::rb_erase(node.cast(), &mut self.root);
