@@ -84,7 +84,7 @@ use crate::sync::{
 const FLUSH: u32 = 16;
 
 /// Whom to tell of what happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Wake {
     /// Nobody.
     #[default]
@@ -98,11 +98,7 @@ pub enum Wake {
 impl Wake {
     /// The wider of two.
     pub fn or(self, other: Wake) -> Wake {
-        match (self, other) {
-            (Wake::All, _) | (_, Wake::All) => Wake::All,
-            (Wake::None, wake) | (wake, Wake::None) => wake,
-            _ => Wake::One,
-        }
+        self.max(other)
     }
 }
 
@@ -569,8 +565,8 @@ impl<M: Memory, T> State<M, T> {
             Sequel::Disabled => Phase::Disabled,
             Sequel::Over => Phase::Dead,
         };
-        // What is over is on no other list.
-        self.forget_look(handle);
+        // What is over is on no other list: only what is to be looked at again is on that one, and MODIFY
+        // takes it off.
         if let Some(registration) = self.table.get_mut(handle) {
             registration.phase = phase;
             if phase == Phase::Dead {

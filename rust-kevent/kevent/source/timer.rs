@@ -187,6 +187,32 @@ impl Clockwork {
         expires.saturating_sub_unsigned(self.skipped().saturating_mul(self.interval))
     }
 
+    /// The expirations of a timer that runs, and the one after them, if there is one. It was to run at
+    /// `expires`, which is not after `now`.
+    #[inline]
+    fn expirations(&self, now: i64, expires: i64) -> (u64, Option<i64>) {
+        if self.interval == 0 {
+            return (1, None);
+        }
+        self.count_up(now, expires)
+    }
+
+    #[inline(never)]
+    fn count_up(&self, now: i64, expires: i64) -> (u64, Option<i64>) {
+        self.count(now, self.next(expires))
+    }
+
+    /// When it runs again, if `next` is the next expiration, and the last one woke as `woken` says.
+    #[inline(never)]
+    fn go_on(&mut self, next: i64, woken: Wake) -> i64 {
+        self.lag = match (woken, self.lag) {
+            (Wake::None, FIRST) => 1,
+            (Wake::None, lag) => lag.saturating_add(1).min(MAX_LAG),
+            _ => 0,
+        };
+        self.expires(next)
+    }
+
     /// The expirations from `next` until `now`, and the one after them, if there is one.
     fn count(&self, now: i64, next: i64) -> (u64, Option<i64>) {
         if now < next {
@@ -209,25 +235,18 @@ impl Expire for Clockwork {
         let mut wake = Wake::None;
         let mut events = 0u32;
         while due.take(|clockwork, now, expires| {
-            let (count, next) = clockwork.count(now, clockwork.next(expires));
-            if count != 0 {
-                let woken = report(queue, &mut inner, clockwork.handle, count)?;
-                clockwork.lag = match (woken, clockwork.lag) {
-                    (Wake::None, FIRST) => 1,
-                    (Wake::None, lag) => lag.saturating_add(1).min(MAX_LAG),
-                    _ => 0,
-                };
-                wake = wake.or(woken);
-                events = events.wrapping_add(u32::from(woken != Wake::None));
-            }
-            Some(clockwork.expires(next?))
+            let (count, next) = clockwork.expirations(now, expires);
+            let woken = report(queue, &mut inner, clockwork.handle, count)?;
+            wake = wake.or(woken);
+            events = events.wrapping_add(u32::from(woken != Wake::None));
+            Some(clockwork.go_on(next?, woken))
         }) {}
         queue.wake(inner, wake, events);
     }
 }
 
 /// Returns whom to wake; nothing if the timer is not to go on.
-#[inline]
+#[inline(always)]
 fn report(queue: &Queue, inner: &mut Inner, handle: Handle, count: u64) -> Option<Wake> {
     let fired = fired(count);
     let wake = inner.events.report(handle, &fired, 0)?;
