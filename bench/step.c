@@ -5,6 +5,9 @@
 
 #define WARM	8
 #define FEW	8
+#define MS	1000000
+
+static const struct timers *timers = &all_timers[0];
 
 static int fd[FEW];
 
@@ -88,17 +91,55 @@ static void removed(void)
 	mark();
 }
 
-static void arm(void)
+static void open_timers(void)
 {
 	unsigned int i;
 
-	all_timers[0].open(FEW);
+	timers->open(FEW);
 	for (i = 0; i < WARM; i++) {
-		all_timers[0].arm(0, FEW, HOUR);
-		all_timers[0].cancel(0, FEW);
+		timers->arm(0, FEW, HOUR);
+		timers->cancel(0, FEW);
 	}
+}
+
+static void arm(void)
+{
+	open_timers();
 	mark();
-	all_timers[0].arm(0, FEW, HOUR);
+	timers->arm(0, FEW, HOUR);
+	mark();
+}
+
+static void rearm(void)
+{
+	open_timers();
+	timers->arm(0, FEW, HOUR);
+	mark();
+	timers->again(0, FEW, 2 * HOUR);
+	mark();
+}
+
+static void cancel(void)
+{
+	open_timers();
+	timers->arm(0, FEW, HOUR);
+	mark();
+	timers->cancel(0, FEW);
+	mark();
+}
+
+/* An interrupt comes between the marks. */
+static void expire(void)
+{
+	uint64_t moment;
+
+	open_timers();
+	moment = now() + MS;
+	timers->at(0, FEW, moment);
+	mark();
+	while (now() < moment)
+		;
+	timers->take(FEW);
 	mark();
 }
 
@@ -114,7 +155,7 @@ void step_workloads(void)
 		{ &kevent_ring, again }, { &epoll_et, again },
 		{ &kevent_ring, added }, { &epoll_et, added },
 		{ &kevent_ring, removed }, { &epoll_et, removed },
-		{ NULL, arm },
+		{ NULL, arm }, { NULL, rearm }, { NULL, cancel }, { NULL, expire },
 	};
 	unsigned int i;
 

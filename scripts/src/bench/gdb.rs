@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Place of the instruction pointer among the registers of x86_64.
+/// Places of stack and instruction pointer among the registers of x86_64.
+const RSP: usize = 7;
 const RIP: usize = 16;
 
 /// A guest that is stopped.
@@ -53,11 +54,19 @@ impl Stopped {
 
     /// Where it stands.
     pub fn address(&mut self) -> Result<u64> {
+        self.register(RIP)
+    }
+
+    /// Where the function returns to at whose first instruction it stands.
+    pub fn caller(&mut self) -> Result<u64> {
+        let stack = self.register(RSP)?;
+        number(&self.memory(stack, 8)?)
+    }
+
+    fn register(&mut self, place: usize) -> Result<u64> {
         let registers = self.ask("g")?;
-        let rip = registers.get(RIP * 16..RIP * 16 + 16);
-        let bytes = bytes(rip.context("too few registers")?)?;
-        let bytes = bytes.try_into().ok().context("a register of 8 bytes")?;
-        Ok(u64::from_le_bytes(bytes))
+        let register = registers.get(place * 16..place * 16 + 16);
+        number(&bytes(register.context("too few registers")?)?)
     }
 
     /// At most `len` bytes from `address`: less where the next page is not there.
@@ -117,6 +126,11 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
         .map(byte)
         .collect::<Result<_>>()
         .with_context(|| format!("no bytes: {hex}"))
+}
+
+fn number(bytes: &[u8]) -> Result<u64> {
+    let bytes = bytes.try_into().ok().context("not 8 bytes")?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ struct Case {
     events: usize,
     /// Whether to list its wake-up.
     listed: bool,
+    /// The function that is stepped through, if not all between the marks: what an interrupt calls.
+    from: Option<&'static str>,
 }
 
 const fn case(name: &'static str, events: usize, listed: bool) -> Case {
@@ -39,6 +41,7 @@ const fn case(name: &'static str, events: usize, listed: bool) -> Case {
         name,
         events,
         listed,
+        from: None,
     }
 }
 
@@ -57,7 +60,15 @@ const CASES: &[Case] = &[
     case("kevent: REMOVE", 8, false),
     case("epoll-et: DEL", 8, false),
     case("kevent: ADD of a timer", 8, false),
+    case("kevent: MODIFY of a timer", 8, false),
+    case("kevent: REMOVE of a timer", 8, false),
+    Case {
+        from: Some(EXPIRE),
+        ..case("kevent: timers expire", 8, false)
+    },
 ];
+/// The callback of a queue's timers.
+const EXPIRE: &str = r"4time7hrtimer4user.*10UserTimers.*E3run";
 /// Where the benchmark stands before and after the event.
 const MARK: &str = "mark";
 /// The wake function of a file's tie.
@@ -112,6 +123,8 @@ pub fn step(ctx: &Context) -> Result<Stepped> {
     guest
         .command
         .args(["-chardev", &chardev, "-gdb", "chardev:gdb", "-S"]);
+    // The clock of a guest that is stopped goes on to the next timer. Of the RTC, that is the next day.
+    guest.command.args(["-rtc", "clock=host"]);
     // With one processor, the kernel takes the locks out of its code.
     guest.command.args(["-smp", "2"]);
 
@@ -119,7 +132,7 @@ pub fn step(ctx: &Context) -> Result<Stepped> {
     let lines = Lines::default();
     let (code, ran) = std::thread::scope(|scope| {
         let ports = vec![lines.port("stdout"), lines.port("stderr")];
-        let stepper = scope.spawn(|| events(&socket, mark));
+        let stepper = scope.spawn(|| events(&socket, &names, mark));
         let code = exec::follow(ctx, guest, ports, LIMITS);
         (code, stepper.join().expect("it does not panic"))
     });
@@ -147,15 +160,20 @@ pub fn step(ctx: &Context) -> Result<Stepped> {
 }
 
 /// What ran between two marks, in each case.
-fn events(socket: &Path, mark: u64) -> Result<Vec<Vec<Ran>>> {
+fn events(socket: &Path, names: &BTreeMap<u64, String>, mark: u64) -> Result<Vec<Vec<Ran>>> {
     let mut guest = Stopped::connect(socket, LIMITS.silence)?;
     let mut all = Vec::new();
-    for _ in CASES {
+    for case in CASES {
         guest.run_to(mark)?;
+        let mut end = mark;
+        if let Some(from) = case.from {
+            guest.run_to(function(names, from)?)?;
+            end = guest.caller()?;
+        }
         let mut ran = Vec::new();
         loop {
             let address = guest.address()?;
-            if address == mark && !ran.is_empty() {
+            if address == end && !ran.is_empty() {
                 break;
             }
             let locked = is_locked(&guest.memory(address, 16)?);
@@ -165,11 +183,22 @@ fn events(socket: &Path, mark: u64) -> Result<Vec<Vec<Ran>>> {
             }
             guest.step()?;
         }
+        if end != mark {
+            guest.run_to(mark)?;
+        }
         guest.step()?;
         all.push(ran);
     }
     guest.leave()?;
     Ok(all)
+}
+
+/// Where the function is whose name matches.
+fn function(names: &BTreeMap<u64, String>, pattern: &str) -> Result<u64> {
+    let pattern = Regex::new(pattern)?;
+    let found = names.iter().find(|(_, name)| pattern.is_match(name));
+    let (address, _) = found.with_context(|| format!("no function is called {pattern}"))?;
+    Ok(*address)
 }
 
 /// Whether an instruction of x86_64 locks memory: by its prefix, or as an exchange with memory.
