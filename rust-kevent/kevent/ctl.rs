@@ -196,7 +196,7 @@ fn remove(
         removed.tie = removed
             .tie
             .take()
-            .and_then(|tie| inner.events.keep(removed.handle, tie));
+            .and_then(|tie| inner.events.table().keep(removed.handle, tie));
     }
     // What is not kept goes after the lock.
     drop(inner);

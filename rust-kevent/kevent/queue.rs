@@ -403,7 +403,7 @@ impl Queue {
                 control.end(&removed);
                 inner = self.lock();
             }
-            let spare = inner.events.empty(handle);
+            let spare = inner.events.table().empty(handle);
             drop(inner);
             // It has a reference to the queue.
             drop(spare);
@@ -792,8 +792,12 @@ impl<'a> New<'a> {
     /// Puts it into the table. Called once.
     #[inline]
     pub(crate) fn insert(&mut self, nature: Nature) -> Result {
-        let inner = self.make_room()?;
-        self.put(inner, nature, |_| None)
+        let mut inner = self.make_room()?;
+        let spare = inner.events.table().spare();
+        let put = self.put(inner, nature, |_| None);
+        // After the lock.
+        drop(spare);
+        put
     }
 
     /// Puts it into the table, with what ties it to its source. Called once, instead.

@@ -186,25 +186,10 @@ impl<T> Registration<T> {
         self.tie.as_ref().filter(|_| self.phase != Phase::Free)
     }
 
-    /// Sets what ties it to its source.
+    /// Sets what ties it to its source. Its place must keep none.
     #[inline]
     pub fn set_tie(&mut self, tie: Option<T>) {
-        // Most places have none.
-        if let Some(old) = core::mem::replace(&mut self.tie, tie) {
-            drop(old);
-        }
-    }
-
-    /// Keeps what tied the registration that is gone.
-    #[inline]
-    pub fn keep_tie(&mut self, tie: T) -> Option<T> {
-        match (self.phase, &self.tie) {
-            (Phase::Free, None) => {
-                self.tie = Some(tie);
-                None
-            }
-            _ => Some(tie),
-        }
+        self.tie = tie;
     }
 
     /// Takes out what ties it to its source, or did.
@@ -417,7 +402,13 @@ pub struct Table<T = ()> {
     /// Places that were ever used, and places there are.
     used: u32,
     capacity: u32,
+    /// How many free places keep a tie.
+    kept: u32,
 }
+
+/// How many may: what is removed in order to be added again finds its tie, and a queue that was large
+/// holds no memory for it.
+const KEPT: u32 = 1024;
 
 impl<T> Table<T> {
     /// An empty table.
@@ -428,6 +419,7 @@ impl<T> Table<T> {
             grown: 0,
             used: 0,
             capacity: 0,
+            kept: 0,
         }
     }
 
@@ -576,12 +568,39 @@ impl<T> Table<T> {
         Some(result)
     }
 
+    /// Lets a place that is free keep the tie of its last registration. Gives it back if there is one,
+    /// or a registration, or if enough are kept.
+    #[inline]
+    pub fn keep(&mut self, handle: Handle, tie: T) -> Option<T> {
+        let kept = self.kept;
+        match self.get_mut(handle) {
+            Some(place) if kept < KEPT && place.phase == Phase::Free && place.tie.is_none() => {
+                place.tie = Some(tie);
+                self.kept = kept.wrapping_add(1);
+                None
+            }
+            _ => Some(tie),
+        }
+    }
+
+    /// Takes out the tie that a place has kept.
+    #[inline]
+    pub fn empty(&mut self, handle: Handle) -> Option<T> {
+        let place = self.get_mut(handle)?;
+        let tie = match place.phase {
+            Phase::Free => place.take_tie()?,
+            _ => return None,
+        };
+        self.kept = self.kept.wrapping_sub(1);
+        Some(tie)
+    }
+
     /// Takes out the tie that the next registration finds in its place, if there is one.
     #[inline]
     pub fn spare(&mut self) -> Option<T> {
         match self.free {
             NONE => None,
-            free => self.get_mut(Handle(free))?.take_tie(),
+            free => self.empty(Handle(free)),
         }
     }
 

@@ -304,25 +304,6 @@ impl<M: Memory, T> State<M, T> {
         self.end(handle)
     }
 
-    /// Lets a place that is free keep the tie of its last registration. Gives it back if there is one,
-    /// or a registration.
-    #[inline]
-    pub fn keep(&mut self, handle: Handle, tie: T) -> Option<T> {
-        match self.table.get_mut(handle) {
-            Some(place) => place.keep_tie(tie),
-            None => Some(tie),
-        }
-    }
-
-    /// Takes out the tie that a place has kept.
-    pub fn empty(&mut self, handle: Handle) -> Option<T> {
-        let place = self.table.get_mut(handle)?;
-        match place.phase {
-            Phase::Free => place.take_tie(),
-            _ => None,
-        }
-    }
-
     /// Ends a registration without a key.
     #[inline]
     fn end(&mut self, handle: Handle) -> Removed<T> {

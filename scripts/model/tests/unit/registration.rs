@@ -116,3 +116,20 @@ fn lists_link_and_unlink_anywhere() {
         assert!(list.is_empty() && list.len() == 0);
     }
 }
+
+#[test]
+fn keeps_a_bounded_number_of_ties() {
+    let (mut table, handles) = table(3000);
+    assert_eq!(table.keep(handles[0], ()), Some(()), "it is in use");
+    handles.iter().for_each(|&handle| table.remove(handle));
+    for _ in 0..2 {
+        let kept = handles
+            .iter()
+            .filter(|handle| table.keep(**handle, ()).is_none());
+        assert_eq!(kept.count(), 1024);
+        let taken = handles
+            .iter()
+            .filter(|handle| table.empty(**handle).is_some());
+        assert_eq!(taken.count(), 1024);
+    }
+}
