@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kevent_get_events(): counts, order, time, and what a fault or a signal must not lose. */
-#include "harness.h"
+#include "watch.h"
 
 FIXTURE(get)
 {
@@ -487,6 +487,27 @@ TEST(close_under_a_sleeper)
 	ASSERT_EQ(0, close(fd));
 	ASSERT_TRUE(sleeper_join(&s));
 	EXPECT_EQ(0, s.ret);
+}
+
+/* A level that a call delivers is for the next one to look at again, whatever else this one finds. */
+TEST(level_once_in_a_call)
+{
+	int fd = kevent_init(NULL, 0, 0), one[2], other[2], i;
+	struct ukevent ev[8];
+
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, pipe(one));
+	ASSERT_EQ(0, pipe(other));
+	ASSERT_EQ(1, add_file(fd, one[0], POLLIN, 0));
+	ASSERT_EQ(1, add_file(fd, other[0], POLLIN, KEVENT_REQ_LAST_CHECK));
+	ASSERT_EQ(1, write(one[1], "x", 1));
+	ASSERT_EQ(1, write(other[1], "x", 1));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(2, get_now(fd, 8, ev));
+		EXPECT_EQ((uint64_t)one[0], ev[0].id);
+		EXPECT_EQ((uint64_t)other[0], ev[1].id);
+	}
+	close(fd);
 }
 
 /* On a ring, the call is one more consumer: each event goes to it or to a taker. */

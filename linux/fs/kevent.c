@@ -179,7 +179,6 @@ static int kevent_get_timeout(struct kevent_timeout *t, clockid_t clock,
 			      const void __user *uts, unsigned int flags)
 {
 	struct timespec64 ts;
-	ktime_t now, time;
 
 	t->clock = clock;
 	t->slack = current->timer_slack_ns;
@@ -192,14 +191,35 @@ static int kevent_get_timeout(struct kevent_timeout *t, clockid_t clock,
 	if (!timespec64_valid(&ts))
 		return -EINVAL;
 
-	time = timespec64_to_ktime(ts);
-	now = kevent_clock_now(clock);
-	if (flags & KEVENT_FLAGS_ABSTIME)
-		t->expires = timens_ktime_to_host(clock, time);
-	else
-		t->expires = ktime_add_safe(now, time);
-	t->kind = t->expires <= now ? KEVENT_TIMEOUT_NOW : KEVENT_TIMEOUT_AT;
+	t->expires = timespec64_to_ktime(ts);
+	if (flags & KEVENT_FLAGS_ABSTIME) {
+		t->expires = timens_ktime_to_host(clock, t->expires);
+		t->kind = KEVENT_TIMEOUT_AT;
+	} else {
+		t->kind = t->expires ? KEVENT_TIMEOUT_AFTER :
+				       KEVENT_TIMEOUT_NOW;
+	}
 	return 0;
+}
+
+/* Only who may have to wait reads a clock. */
+void kevent_start_timeout(struct kevent_timeout *t)
+{
+	ktime_t now = 0, batch;
+
+	if (t->kind == KEVENT_TIMEOUT_AT || t->kind == KEVENT_TIMEOUT_AFTER) {
+		now = kevent_clock_now(t->clock);
+		if (t->kind == KEVENT_TIMEOUT_AFTER)
+			t->expires = ktime_add_safe(now, t->expires);
+		t->kind = t->expires <= now ? KEVENT_TIMEOUT_NOW :
+					      KEVENT_TIMEOUT_AT;
+	}
+	if (!t->min_wait || t->kind == KEVENT_TIMEOUT_NOW)
+		return;
+	batch = min_t(u64, t->min_wait, KTIME_MAX);
+	if (t->kind == KEVENT_TIMEOUT_AT)
+		batch = min(batch, ktime_sub(t->expires, now));
+	t->batch_until = ktime_add_safe(ktime_get(), batch);
 }
 
 static int kevent_set_sigmask(const struct kevent_wait_arg *arg)
@@ -246,14 +266,7 @@ static int kevent_read_wait(struct kevent_timeout *t, const void __user *arg,
 				 flags);
 	if (ret)
 		return ret;
-	if (ext.min_wait && t->kind != KEVENT_TIMEOUT_NOW) {
-		ktime_t batch = min_t(u64, ext.min_wait, KTIME_MAX);
-
-		if (t->kind == KEVENT_TIMEOUT_AT)
-			batch = min(batch, ktime_sub(t->expires,
-						     kevent_clock_now(ext.clock)));
-		t->batch_until = ktime_add_safe(ktime_get(), batch);
-	}
+	t->min_wait = ext.min_wait;
 	return kevent_set_sigmask(&ext);
 }
 

@@ -8,44 +8,39 @@ use crate::{
     sync::CondVarDeadline, //
 };
 
-/// How long a call waits: what the system call passes on. Worked out if it has to wait.
-#[derive(Clone, Copy)]
+/// How long a call waits: what the system call passes on. No clock was read.
 pub(crate) struct Timeout<'a> {
     file: &'a File,
     /// If there is none, it waits for ever.
-    given: Option<&'a bindings::kevent_timeout>,
+    given: Option<&'a mut bindings::kevent_timeout>,
 }
 
 impl<'a> Timeout<'a> {
     /// What holds for a call by way of `file`.
-    pub(crate) fn new(file: &'a File, given: Option<&'a bindings::kevent_timeout>) -> Self {
+    pub(crate) fn new(file: &'a File, given: Option<&'a mut bindings::kevent_timeout>) -> Self {
         Timeout { file, given }
-    }
-
-    /// `O_NONBLOCK` makes every wait end at once.
-    fn is_nonblocking(&self) -> bool {
-        self.file.flags() & bindings::O_NONBLOCK != 0
-    }
-
-    /// When the call ends at the latest.
-    pub(crate) fn deadline(&self) -> Deadline {
-        match self.given {
-            _ if self.is_nonblocking() => Deadline::Now,
-            Some(timeout) => Deadline::new(timeout),
-            None => Deadline::Never,
-        }
     }
 
     /// Whether the call may wait for more than it needs.
     pub(crate) fn is_of_batch(&self) -> bool {
-        self.given.is_some_and(|timeout| timeout.batch_until != 0)
+        self.given
+            .as_ref()
+            .is_some_and(|timeout| timeout.min_wait != 0)
     }
 
-    /// The end of the time in which it does so.
-    pub(crate) fn of_batch(&self) -> Option<Deadline> {
-        self.given
-            .filter(|timeout| timeout.batch_until != 0 && !self.is_nonblocking())
-            .map(Deadline::of_batch)
+    /// The call may have to wait: returns when it ends at the latest, and until when it waits for
+    /// more than it needs.
+    pub(crate) fn start(self) -> (Deadline, Option<Deadline>) {
+        // Then every wait ends at once.
+        if self.file.flags() & bindings::O_NONBLOCK != 0 {
+            return (Deadline::Now, None);
+        }
+        let Some(timeout) = self.given else {
+            return (Deadline::Never, None);
+        };
+        // SAFETY: It is valid.
+        unsafe { bindings::kevent_start_timeout(timeout) };
+        (Deadline::new(timeout), Deadline::of_batch(timeout))
     }
 }
 
@@ -73,12 +68,12 @@ impl Deadline {
         }
     }
 
-    fn of_batch(timeout: &bindings::kevent_timeout) -> Self {
-        Deadline::At(CondVarDeadline {
+    fn of_batch(timeout: &bindings::kevent_timeout) -> Option<Self> {
+        (timeout.batch_until != 0).then_some(Deadline::At(CondVarDeadline {
             expires: timeout.batch_until,
             slack: timeout.slack,
             clock: bindings::CLOCK_MONOTONIC as bindings::clockid_t,
-        })
+        }))
     }
 
     /// Whether a wait must not begin.

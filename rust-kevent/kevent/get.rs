@@ -296,6 +296,7 @@ pub(crate) fn get_events(
 #[inline(never)]
 fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) -> Result<u32> {
     let (min, max) = (request.min, request.max);
+    let (deadline, batch) = request.timeout.start();
     let mut call = Call {
         queue,
         min,
@@ -307,7 +308,7 @@ fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) 
         looked: false,
     };
     let mut woken = Woken::Done;
-    if let Some(batch) = request.timeout.of_batch() {
+    if let Some(batch) = batch {
         if min != 0 {
             woken = call.wait(max, batch);
         }
@@ -315,7 +316,7 @@ fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) 
     loop {
         if matches!(woken, Woken::Done | Woken::Timeout) && call.copied < min {
             let missing = min.saturating_sub(call.copied);
-            woken = call.wait(missing, request.timeout.deadline());
+            woken = call.wait(missing, deadline);
         }
         if let Err(error) = call.copy() {
             // It may have been woken for what it leaves.

@@ -94,17 +94,18 @@ unsafe extern "C" fn kevent_do_ctl(
 ///
 /// # Safety
 ///
-/// `file` must be an open file that the caller holds, and `timeout` valid or null.
+/// `file` must be an open file that the caller holds, and `timeout` valid or null, and nobody
+/// else's.
 #[export]
 unsafe extern "C" fn kevent_do_get_events(
     file: *mut bindings::file,
     min_nr: c_uint,
     max_nr: c_uint,
-    timeout: *const bindings::kevent_timeout,
+    timeout: *mut bindings::kevent_timeout,
     buf: *mut c_void,
 ) -> c_long {
     // SAFETY: By the safety requirement.
-    let timeout = unsafe { timeout.as_ref() };
+    let timeout = unsafe { timeout.as_mut() };
     // SAFETY: By the safety requirement.
     unsafe {
         with_queue(file, |queue, file| {
@@ -121,25 +122,26 @@ unsafe extern "C" fn kevent_do_get_events(
 ///
 /// # Safety
 ///
-/// `file` must be an open file that the caller holds, and `timeout` valid or null.
+/// `file` must be an open file that the caller holds, and `timeout` valid or null, and nobody
+/// else's.
 #[export]
 unsafe extern "C" fn kevent_do_wait(
     file: *mut bindings::file,
     num: c_uint,
     old_uidx: c_uint,
-    timeout: *const bindings::kevent_timeout,
+    timeout: *mut bindings::kevent_timeout,
 ) -> c_long {
     // SAFETY: By the safety requirement.
-    let timeout = unsafe { timeout.as_ref() };
+    let timeout = unsafe { timeout.as_mut() };
     // SAFETY: By the safety requirement.
     unsafe {
         with_queue(file, |queue, file| {
-            let timeout = Timeout::new(file, timeout);
+            let (deadline, batch) = Timeout::new(file, timeout).start();
             let request = wait::Request {
                 num,
                 old: old_uidx,
-                deadline: timeout.deadline(),
-                batch: timeout.of_batch(),
+                deadline,
+                batch,
             };
             let past = wait::wait(&queue, &request);
             trace::wait(&queue, num, old_uidx, returned(past));

@@ -18,20 +18,24 @@ struct ucounts;
 enum kevent_timeout_kind {
 	KEVENT_TIMEOUT_NOW,
 	KEVENT_TIMEOUT_AT,
+	KEVENT_TIMEOUT_AFTER,
 	KEVENT_TIMEOUT_NEVER,
 };
 
 /**
  * struct kevent_timeout - how long a call waits
- * @expires: time of @clock, if @kind is KEVENT_TIMEOUT_AT
- * @batch_until: time of CLOCK_MONOTONIC, not after @expires, until which it
- *	waits for more than it needs, or 0
+ * @expires: time of @clock, if @kind is KEVENT_TIMEOUT_AT; from
+ *	kevent_start_timeout() on, if it is KEVENT_TIMEOUT_AFTER
+ * @min_wait: for how many ns it waits for more than it needs, or 0
+ * @batch_until: the end of that by CLOCK_MONOTONIC, not after @expires, or 0;
+ *	set by kevent_start_timeout()
  * @slack: how much later it may be, in ns
  * @clock: clock of @expires
  * @kind: enum kevent_timeout_kind
  */
 struct kevent_timeout {
 	ktime_t expires;
+	u64 min_wait;
 	ktime_t batch_until;
 	u64 slack;
 	clockid_t clock;
@@ -49,10 +53,9 @@ long kevent_do_ctl(struct file *file, unsigned int cmd, unsigned int num,
 		   void __user *arg);
 long kevent_do_get_events(struct file *file, unsigned int min_nr,
 			  unsigned int max_nr,
-			  const struct kevent_timeout *timeout,
-			  void __user *buf);
+			  struct kevent_timeout *timeout, void __user *buf);
 long kevent_do_wait(struct file *file, unsigned int num, unsigned int old_uidx,
-		    const struct kevent_timeout *timeout);
+		    struct kevent_timeout *timeout);
 long kevent_do_commit(struct file *file, unsigned int new_idx,
 		      unsigned int over);
 
@@ -64,6 +67,7 @@ void kevent_copy_answers(struct ukevent __user *to, const struct ukevent *from,
 unsigned int kevent_copy_out(struct ukevent __user *to,
 			     const struct ukevent *const *from,
 			     unsigned int num);
+void kevent_start_timeout(struct kevent_timeout *t);
 bool kevent_is_dying(void);
 bool kevent_is_refused(struct file *file);
 struct ucounts *kevent_get_ucounts(void);
