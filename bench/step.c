@@ -5,6 +5,7 @@
 
 #define WARM	8
 #define FEW	8
+#define MANY	32
 #define MS	1000000
 
 static const struct timers *timers = &all_timers[0];
@@ -42,6 +43,25 @@ static void told(void)
 	mark();
 	fire(fd[0]);
 	peer->take(0, 1);
+	mark();
+}
+
+/* Many fire, and are taken in one go. */
+static void batched(void)
+{
+	static int many[MANY];
+	unsigned int i, j;
+
+	open_eventfds(many, MANY);
+	peer->open(MANY);
+	peer->add(many, 0, MANY);
+	for (i = 0; i <= WARM; i++) {
+		if (i == WARM)
+			mark();
+		for (j = 0; j < MANY; j++)
+			fire(many[j]);
+		peer->take(0, MANY);
+	}
 	mark();
 }
 
@@ -152,6 +172,7 @@ void step_workloads(void)
 		{ NULL, alone },
 		{ &kevent_ring, told }, { &kevent_get, told }, { &epoll_et, told },
 		{ &uring, told }, { &uring_defer, told },
+		{ &kevent_get, batched }, { &epoll_et, batched },
 		{ &kevent_ring, again }, { &epoll_et, again },
 		{ &kevent_ring, added }, { &epoll_et, added },
 		{ &kevent_ring, removed }, { &epoll_et, removed },

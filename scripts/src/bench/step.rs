@@ -53,6 +53,8 @@ const CASES: &[Case] = &[
     case("epoll-et", 1, false),
     case("io_uring", 1, false),
     case("io_uring-defer", 1, false),
+    case("kevent-get: a batch", 32, false),
+    case("epoll-et: a batch", 32, false),
     case("kevent: fires again", 1, true),
     case("epoll-et: fires again", 1, false),
     case("kevent: ADD", 8, false),
