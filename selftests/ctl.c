@@ -371,6 +371,29 @@ TEST_F(ctl, partial_counts)
 	EXPECT_EQ(1, registrations(self->fd));
 }
 
+/* A long REMOVE ends at any record that fails: not one more is gone, and each that is, is answered. */
+TEST_F(ctl, partial_remove)
+{
+	struct ukevent batch[40];
+	int missing, i;
+
+	for (missing = 0; missing < 40; missing++) {
+		ASSERT_EQ(40, add_users(self->fd, 0, 40));
+		for (i = 0; i < 40; i++)
+			batch[i] = user_request((uint64_t)i, 0, 0);
+		batch[missing].id = 99;
+		i = kevent_ctl(self->fd, KEVENT_CTL_REMOVE, 40, batch);
+		EXPECT_EQ(missing ? missing : -1, i);
+		EXPECT_EQ(40 - missing, registrations(self->fd));
+		for (i = 0; i < 40; i++)
+			EXPECT_EQ(i < missing ? (int)KEVENT_RET_DONE : i > missing ? 0 :
+				  (int)(KEVENT_RET_BROKEN | KEVENT_RET_DONE), flags_of(&batch[i]));
+		EXPECT_EQ(ENOENT, error_of(&batch[missing]));
+		for (i = missing; i < 40; i++)
+			ASSERT_EQ(1, remove_user(self->fd, (uint64_t)i));
+	}
+}
+
 /* Return flags, error and generation are written back, and nothing else of a record. */
 TEST_F(ctl, write_back)
 {

@@ -643,4 +643,58 @@ REFUSED(o_path, EBADF, open("/tmp", O_PATH))
 REFUSED(epoll, EINVAL, epoll_create1(0))
 REFUSED(io_uring, EINVAL, new_ring())
 
+/* A registration in the place of one that was removed, of any source: it tells of what it watches. */
+TEST(places_are_used_again)
+{
+	int fd = kevent_init(NULL, 0, 0), file = eventfd(0, EFD_NONBLOCK), sock[2], round, i;
+	struct ukevent ev, request;
+
+	ASSERT_LE(0, fd);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sock));
+	/* By fives, and four at a time: each source comes after each. */
+	for (round = 0; round < 64; round++) {
+		for (i = 0; i < 4; i++) {
+			eventfd_t value;
+
+			switch ((round + round / 4 + i) % 5) {
+			case 0:
+				request = file_request(file, POLLIN, KEVENT_REQ_ET);
+				break;
+			case 1:
+				request = file_request(file, POLLIN, KEVENT_REQ_EXCLUSIVE);
+				break;
+			case 2:
+				request = timer_request(7, 0, 0, 0);
+				break;
+			case 3:
+				request = file_request(sock[0], KEVENT_SOCKET_RECV, 0);
+				request.type = KEVENT_SOCKET;
+				break;
+			default:
+				request = user_request(7, 1, 0);
+			}
+			ASSERT_EQ(1, kevent_ctl(fd, KEVENT_CTL_ADD, 1, &request));
+			ASSERT_EQ(0, eventfd_write(file, 1));
+			ASSERT_EQ(1, write(sock[1], "x", 1));
+			if (request.type == KEVENT_USER) {
+				ASSERT_EQ(1, ready(fd, 7, 1));
+			}
+			ASSERT_TRUE(get_one(fd, &ev)) TH_LOG("round %d, %d", round, i);
+			EXPECT_EQ(request.type, ev.type);
+			EXPECT_EQ(request.user, ev.user);
+			EXPECT_EQ(request.event, ev.fired);
+			ASSERT_EQ(1, kevent_ctl(fd, KEVENT_CTL_REMOVE, 1, &request));
+			ASSERT_EQ(0, eventfd_read(file, &value));
+			ASSERT_EQ(1, read(sock[0], &ev, 1));
+			/* What is gone says nothing. */
+			EXPECT_EQ(0, get_now(fd, 1, &ev));
+		}
+	}
+	close(sock[0]);
+	close(sock[1]);
+	close(file);
+	close(fd);
+}
+
 TEST_HARNESS_MAIN

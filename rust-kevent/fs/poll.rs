@@ -91,13 +91,11 @@ impl LocalFile {
         // SAFETY: The file is valid, and the table outlives the call. The queues of a file stay until
         // its release, or send `POLLFREE`, as poll methods must see to.
         let ready = unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut hook.table) };
-        if hook.result.is_err() {
+        match hook.result {
+            Ok(()) => Ok(ready),
             // SAFETY: By the safety requirement.
-            unsafe { first.remove() };
-            *hook.others = None;
+            Err(error) => Err(unsafe { hook.undo(error) }),
         }
-        hook.result?;
-        Ok(ready)
     }
 }
 
@@ -154,6 +152,20 @@ struct Hook<'a, T: WakeFn> {
 }
 
 impl<T: WakeFn + Clone> Hook<'_, T> {
+    /// Takes all entries off their queues.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else adds or removes the first.
+    #[cold]
+    #[inline(never)]
+    unsafe fn undo(&mut self, error: Error) -> Error {
+        // SAFETY: By the safety requirement.
+        unsafe { self.first.remove() };
+        *self.others = None;
+        error
+    }
+
     /// # Safety
     ///
     /// `table` must be that of a `Hook<T>` whose owner is in `vfs_poll()`, and `head` a queue of the

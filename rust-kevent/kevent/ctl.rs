@@ -104,7 +104,8 @@ fn run(
         for round in records.chunks_mut(ROUND) {
             let (some, error) = match command {
                 Command::Ready => ready(queue, round),
-                _ => remove(queue, control, round),
+                _ if round.len() == 1 => remove::<1>(queue, control, round),
+                _ => remove::<ROUND>(queue, control, round),
             };
             done = done.saturating_add(some);
             if error.is_some() {
@@ -150,13 +151,13 @@ fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result
 }
 
 /// Removes registrations. Takes the inner lock twice, whatever their number: first they leave the table,
-/// then their places get what tied them, which the next ones use again.
-fn remove(
+/// then their places get what tied them, which the next ones use again. There are `N` at most.
+fn remove<const N: usize>(
     queue: &Arc<Queue>,
     control: &mut Control,
     records: &mut [Event],
 ) -> (usize, Option<Error>) {
-    let mut round = [const { None }; ROUND];
+    let mut round = [const { None }; N];
     let mut error = None;
     let mut inner = queue.lock();
     for (record, place) in records.iter().zip(&mut round) {

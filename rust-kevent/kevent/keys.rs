@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Ids are chosen by user space. The hash has a secret of the queue, so that two keys collide with
-//! the chance of random ones whatever they are: in the mean, a chain that is not split yet has two.
-//! Who beats these odds makes his own calls to his own queue slow.
+//! the chance of random ones whatever they are: in the mean, a chain that is not split yet has two,
+//! and of a million keys the longest chain has about a dozen. It is walked with interrupts off.
 
 use super::{
     event::Event,

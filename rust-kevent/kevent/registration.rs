@@ -223,7 +223,7 @@ impl<T> Registration<T> {
     }
 
     /// Takes on what a request says; what fired before is not part of it.
-    #[inline]
+    #[inline(always)]
     pub fn set(&mut self, request: &Event, generation: u64, nature: Nature) {
         self.event = Event {
             error: 0,
@@ -464,7 +464,7 @@ impl<T> Table<T> {
     }
 
     /// Chunk and offset of the place that is used after `index` others.
-    #[inline]
+    #[inline(always)]
     fn spread(index: u32) -> (u32, u32) {
         let biased = index.wrapping_add(1 << FIRST_SHIFT);
         let top = 31u32.wrapping_sub(biased.leading_zeros());
@@ -482,7 +482,7 @@ impl<T> Table<T> {
     }
 
     /// What is there.
-    #[inline]
+    #[inline(always)]
     pub fn get_nth(&self, index: u32) -> Option<&Registration<T>> {
         let (chunk, offset) = Self::spread(index);
         self.chunks
@@ -492,7 +492,7 @@ impl<T> Table<T> {
     }
 
     /// What is there.
-    #[inline]
+    #[inline(always)]
     pub fn get_nth_mut(&mut self, index: u32) -> Option<&mut Registration<T>> {
         let (chunk, offset) = Self::spread(index);
         self.chunks

@@ -202,8 +202,8 @@ where
             // before.
             let entered = unsafe { tie.enter(file, mask, &mut others, accounted()) };
             let ready = entered?;
-            if others.is_some() {
-                tie.rare()?.lock().others = others;
+            if let Some(others) = others {
+                tie.rare()?.lock().others = Some(others);
             }
             ready
         };
