@@ -625,8 +625,8 @@ TEST_F(timer, wakes)
 	int epfd;
 
 	get_sleeper(&s, self->fd, 1, 4, NULL, self->ev);
-	ASSERT_EQ(1, add_timer(self->fd, 1, 50 * MS, 0, 0));
 	ASSERT_TRUE(sleeper_start(&s));
+	ASSERT_EQ(1, add_timer(self->fd, 1, 50 * MS, 0, 0));
 	ASSERT_TRUE(sleeper_join(&s));
 	EXPECT_EQ(1, s.ret);
 
