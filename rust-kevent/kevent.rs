@@ -42,6 +42,8 @@
 //! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
 //!   circle is opened by `Queue::release()`, which ends all ties and empties the table. So none of the
 //!   queue's timers is left when it is dropped.
+//! * A tie knows where its registration is. No registration moves, and a place is used again only after
+//!   the tie has ended.
 //! * Nothing owns what is watched. The last close of a file ends its tie; see `source::file`.
 //!
 //! # Locks
@@ -105,7 +107,9 @@
 //!   is reported twice, as levels may be.
 //! * *Fire and sleep*: both under `inner`: the sleeper sees the event, or the event sees the sleeper.
 //! * *Free and pending*: see `state`. No call that sleeps does so while something is pending.
-//! * *Poll and fire*: a poller registers, then looks under `inner`; who fires looks for pollers under it.
+//! * *Poll and fire*: a poller registers, then says so and looks for events under `inner`. Who fires
+//!   under it later looks for pollers, and takes the word back if there are none: who registers now
+//!   says it again.
 //! * *Close of a file and of the queue, or REMOVE*: both under `control`; who comes second finds a
 //!   tie that has ended. See `source::file`.
 //! * *Woken and killed*: who leaves with a signal pending, or without having seen an event, passes its

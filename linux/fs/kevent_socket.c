@@ -22,8 +22,6 @@
 
 #define KEYS_IN		(EPOLLIN | EPOLLRDNORM)
 #define KEYS_OUT	(EPOLLOUT | EPOLLWRNORM)
-/* The key of sock_def_readable(). */
-#define KEYS_RECEIVED	(KEYS_IN | EPOLLRDBAND | EPOLLPRI)
 /* What says only that something came, or that there is room. */
 #define KEYS_FLOW	(KEYS_IN | EPOLLRDBAND | EPOLLPRI | KEYS_OUT | EPOLLWRBAND)
 
@@ -32,6 +30,16 @@ struct socket *kevent_socket_of(struct file *file)
 	struct socket *sock = sock_from_file(file);
 
 	return sock && sock->sk ? sock : NULL;
+}
+
+/* Which of the functions below may be asked; the same as long as it is open. */
+enum kevent_stream kevent_socket_stream(struct socket *sock)
+{
+	if (sk_is_tcp(sock->sk))
+		return KEVENT_STREAM_TCP;
+	if (sk_is_stream_unix(sock->sk))
+		return KEVENT_STREAM_UNIX;
+	return KEVENT_STREAM_NO;
 }
 
 static int kevent_state_of(const struct sock *sk)
@@ -255,39 +263,42 @@ static void kevent_socket_flow(struct sock *sk, __poll_t key, struct kevent_sock
 }
 
 /*
- * What comes most: data for a stream socket that is open both ways, and
- * nothing else. Says what kevent_socket_flow() would.
+ * What comes most when a wake-up says that something came: data for a stream
+ * socket that is open both ways, and nothing else. How many bytes can be read,
+ * which is all that kevent_socket_woken() would say beside KEVENT_SOCKET_RECV;
+ * 0, or less, if it is something else.
  */
-static bool kevent_stream_received(struct sock *sk, __poll_t key, struct kevent_socket *s)
+
+static bool kevent_is_open(const struct sock *sk)
 {
+	return READ_ONCE(sk->sk_state) == TCP_ESTABLISHED && !READ_ONCE(sk->sk_shutdown);
+}
+
+int kevent_tcp_received(struct socket *sock)
+{
+	const struct sock *sk = sock->sk;
+	const struct tcp_sock *tp = tcp_sk(sk);
 	int bytes;
 
-	if (!(key & KEYS_IN) || key & ~KEYS_RECEIVED ||
-	    READ_ONCE(sk->sk_state) != TCP_ESTABLISHED || READ_ONCE(sk->sk_shutdown))
-		return false;
-	if (sk_is_tcp(sk)) {
-		const struct tcp_sock *tp = tcp_sk(sk);
+	/* kTLS and BPF keep what they have received elsewhere. */
+	if (!kevent_is_open(sk) || READ_ONCE(tp->urg_data) ||
+	    READ_ONCE(sk->sk_prot)->sock_is_readable)
+		return 0;
+	bytes = READ_ONCE(tp->rcv_nxt) - READ_ONCE(tp->copied_seq);
+	return bytes >= READ_ONCE(sk->sk_rcvlowat) ? bytes : 0;
+}
 
-		/* kTLS and BPF keep what they have received elsewhere. */
-		if (READ_ONCE(tp->urg_data) || READ_ONCE(sk->sk_prot)->sock_is_readable)
-			return false;
-		bytes = READ_ONCE(tp->rcv_nxt) - READ_ONCE(tp->copied_seq);
-		if (bytes < READ_ONCE(sk->sk_rcvlowat))
-			return false;
-	} else if (sk_is_stream_unix(sk)) {
+int kevent_unix_received(struct socket *sock)
+{
+	const struct sock *sk = sock->sk;
+
+	if (!kevent_is_open(sk))
+		return 0;
 #if IS_ENABLED(CONFIG_AF_UNIX_OOB)
-		if (READ_ONCE(unix_sk(sk)->oob_skb))
-			return false;
+	if (READ_ONCE(unix_sk(sk)->oob_skb))
+		return 0;
 #endif
-		bytes = READ_ONCE(unix_sk(sk)->inq_len);
-	} else {
-		return false;
-	}
-	if (bytes <= 0)
-		return false;
-	s->mask = KEVENT_SOCKET_RECV;
-	s->data = bytes;
-	return true;
+	return READ_ONCE(unix_sk(sk)->inq_len);
 }
 
 /**
@@ -303,8 +314,6 @@ bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *
 	__poll_t key = (__force __poll_t)events;
 	struct sock *sk = sock->sk;
 
-	if (likely(kevent_stream_received(sk, key, s)))
-		return true;
 	if (key & KEYS_FLOW && !(key & ~KEYS_FLOW)) {
 		kevent_socket_flow(sk, key, s);
 	} else if (!kevent_socket_state(sk, s)) {

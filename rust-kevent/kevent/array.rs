@@ -10,8 +10,13 @@ use crate::{
         },
         Flags, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
+use core::ptr::NonNull;
 
 /// Fails, rather than calling the OOM killer, when the memory cgroup is full.
 pub(super) fn accounted() -> Flags {
@@ -43,6 +48,105 @@ impl<T> Array<T> {
     /// An element.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         self.0.get_mut(index)
+    }
+}
+
+/// Counts [`Arrays`] from boot. No number comes again.
+static NUMBER: Atomic<u64> = Atomic::new(0);
+
+/// Arrays that are added one by one. None is taken away before all of them are dropped, so no element
+/// moves.
+///
+/// # Invariants
+///
+/// No other value ever has the same `number`.
+pub struct Arrays<T, const N: usize> {
+    arrays: [Option<Array<T>>; N],
+    number: u64,
+}
+
+/// Where an element of some [`Arrays`] is.
+///
+/// # Invariants
+///
+/// `element` is an element of the arrays that have, or had, this `number`.
+pub struct Spot<T> {
+    element: NonNull<T>,
+    number: u64,
+}
+
+// SAFETY: Nobody gets the element by it who has not the arrays.
+unsafe impl<T> Send for Spot<T> {}
+// SAFETY: As above.
+unsafe impl<T> Sync for Spot<T> {}
+
+impl<T> Clone for Spot<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Spot<T> {}
+
+impl<T, const N: usize> Arrays<T, N> {
+    /// No array.
+    #[expect(clippy::new_without_default, reason = "each is another one")]
+    pub fn new() -> Self {
+        // INVARIANT: 2^64 numbers are not used up.
+        Arrays {
+            arrays: [const { None }; N],
+            number: NUMBER.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// Adds an array. Gives it back if there is one with this index.
+    pub fn add(&mut self, index: usize, array: Array<T>) -> Result<(), Array<T>> {
+        match self.arrays.get_mut(index) {
+            Some(place @ None) => {
+                *place = Some(array);
+                Ok(())
+            }
+            _ => Err(array),
+        }
+    }
+
+    /// An element of an array.
+    #[inline]
+    pub fn get(&self, array: usize, index: usize) -> Option<&T> {
+        self.arrays.get(array)?.as_ref()?.get(index)
+    }
+
+    /// An element of an array.
+    #[inline]
+    pub fn get_mut(&mut self, array: usize, index: usize) -> Option<&mut T> {
+        self.arrays.get_mut(array)?.as_mut()?.get_mut(index)
+    }
+
+    /// Where an element is, for [`Arrays::at()`].
+    #[inline]
+    pub fn spot(&mut self, array: usize, index: usize) -> Option<Spot<T>> {
+        let Array(elements) = self.arrays.get_mut(array)?.as_mut()?;
+        if index >= elements.len() {
+            return None;
+        }
+        // INVARIANT: By the lookup. The pointer is that of the whole array, which outlives any
+        // reference to an element.
+        Some(Spot {
+            // SAFETY: There is an element with that index.
+            element: NonNull::new(unsafe { elements.as_mut_ptr().add(index) })?,
+            number: self.number,
+        })
+    }
+
+    /// The element that is there; nothing if the place is of others.
+    #[inline(always)]
+    pub fn at(&mut self, spot: &Spot<T>) -> Option<&mut T> {
+        if spot.number != self.number {
+            return None;
+        }
+        // SAFETY: By the type invariants, it is an element of these arrays, of which none has gone,
+        // and they are borrowed.
+        Some(unsafe { &mut *spot.element.as_ptr() })
     }
 }
 

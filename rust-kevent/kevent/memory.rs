@@ -39,6 +39,7 @@ const SLOT: usize = size_of::<Event>();
 const SLOTS: usize = offset_of!(bindings::kevent_ring, ring_slots);
 const PENDING: usize = offset_of!(bindings::kevent_ring, ring_pending);
 const KIND: usize = offset_of!(Event, kind);
+const FLAGS: usize = offset_of!(Event, flags);
 const ERROR: usize = offset_of!(Event, error);
 const DATA: usize = offset_of!(Event, data);
 const WORD: usize = offset_of!(Event, word);
@@ -50,6 +51,7 @@ const _: () = {
     assert!(KIND % 8 == 0 && offset_of!(Event, mask) == KIND + 4);
     assert!(offset_of!(Event, mask) == offset_of!(bindings::ukevent, event));
     assert!(offset_of!(Event, flags) == offset_of!(bindings::ukevent, req_flags));
+    assert!(FLAGS % 8 == 0 && ERROR == FLAGS + 4);
     assert!(offset_of!(Event, error) == offset_of!(bindings::ukevent, error));
     assert!(offset_of!(Event, data) == offset_of!(bindings::ukevent, data));
     assert!(offset_of!(Event, user) == offset_of!(bindings::ukevent, user));
@@ -301,24 +303,24 @@ impl<P: Place> Memory for P {
     }
 
     #[inline(always)]
-    fn write(&self, position: u64, event: &Event, error: u32) {
+    fn write(&self, position: u64, event: &Event) {
         let (slot, from) = (
             self.slot(position).cast::<Event>(),
             core::ptr::from_ref(event),
         );
-        // SAFETY: The slot has the layout of an event, in which the mask follows the type, both
-        // aligned as one. Whoever else accesses it is in user space, and stands any value.
+        // SAFETY: The slot has the layout of an event, in which the mask follows the type, and the
+        // errno the flags, both aligned as one. Whoever else accesses it is in user space, and stands
+        // any value.
         unsafe {
             (&raw mut (*slot).id).write_volatile(event.id);
-            // Type and mask in one go, from where they lie side by side.
-            slot.byte_add(KIND)
-                .cast::<u64>()
-                .write_volatile(from.byte_add(KIND).cast::<u64>().read());
-            (&raw mut (*slot).flags).write_volatile(event.flags);
-            (&raw mut (*slot).error).write_volatile(error);
+            // Two fields in one go, from where they lie side by side.
+            for pair in [KIND, FLAGS] {
+                slot.byte_add(pair)
+                    .cast::<u64>()
+                    .write_volatile(from.byte_add(pair).cast::<u64>().read());
+            }
             (&raw mut (*slot).user).write_volatile(event.user);
             (&raw mut (*slot).param[0]).write_volatile(event.param[0]);
-            (&raw mut (*slot).param[1]).write_volatile(0);
         }
     }
 
@@ -398,12 +400,13 @@ mod tests {
     };
     use crate::sync::atomic::Relaxed;
 
-    fn state(slots: u32) -> Result<State<RingAccess>> {
+    /// On the heap: it takes a fifth of a kernel stack.
+    fn state(slots: u32) -> Result<KBox<State<RingAccess>>> {
         let ring = Ring::new(
             RingMemory::access(Arc::new(RingMemory::new(slots)?, accounted())?),
             Circle::new(slots as usize, Slot::FRESH)?,
         );
-        let mut state = State::new(Some(ring), SECRET);
+        let mut state = KBox::new(State::new(Some(ring), SECRET), accounted())?;
         if let Some(len) = state.table().wants() {
             let chunk = Array::new(len, Registration::FREE)?;
             assert!(state.table().grow(chunk).is_ok());

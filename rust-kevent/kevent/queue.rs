@@ -122,7 +122,7 @@ pub(crate) type Events = State<RingAccess, Tied>;
 pub(crate) const FEW: u32 = 64;
 
 /// How `EPOLL_URING_WAKE` marks a wake-up that io_uring must not answer from its own.
-const URING_WAKE: u32 = 1 << 27;
+pub(crate) const URING_WAKE: u32 = 1 << 27;
 
 /// What is changed by `kevent_ctl()` alone.
 #[derive(Default)]
@@ -138,9 +138,9 @@ pub(crate) struct Control {
 pub(crate) struct Inner {
     /// Registrations and events.
     pub(crate) events: Events,
-    /// Threads in [`Queue::sleep()`].
-    sleepers: u32,
-    /// How many of them want more than one event.
+    /// Threads in [`Queue::sleep()`], and [`POLLED`].
+    audience: u32,
+    /// How many threads there want more than one event.
     batchers: u32,
     /// After how many events the first of these may have enough.
     due: u32,
@@ -152,10 +152,33 @@ pub(crate) struct Inner {
     kicks: u32,
 }
 
+/// There may be pollers: of those that have registered, one has looked for events since nobody was
+/// registered.
+const POLLED: u32 = 1 << 31;
+
 impl Inner {
+    /// Threads in [`Queue::sleep()`]: less than there can be.
+    fn sleepers(&self) -> u32 {
+        self.audience & !POLLED
+    }
+
     /// Whether somebody sleeps whom one event satisfies.
     fn has_singles(&self) -> bool {
-        self.sleepers > self.batchers
+        self.sleepers() > self.batchers
+    }
+
+    /// Counts an event of which nobody need be told, as one who sleeps is on his way: whether it is one.
+    #[cfg_attr(
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files fire one by one")
+    )]
+    #[inline(always)]
+    pub(crate) fn owe(&mut self) -> bool {
+        let owed = self.waking && self.batchers == 0 && self.audience & POLLED == 0;
+        if owed {
+            self.owed = self.owed.saturating_add(1);
+        }
+        owed
     }
 
     /// Whether there is a ring, and no room in it.
@@ -190,6 +213,16 @@ pub(crate) struct Queue {
     pub(crate) timers: super::source::Timers,
     #[pin]
     work: Work<Queue>,
+}
+
+/// What became of [`Queue::post()`].
+pub(crate) enum Posted<'a, B: Backend> {
+    /// All is done.
+    Done,
+    /// There is an event, for [`Queue::posted()`]; whether of a special registration.
+    Unheard(Guard<'a, Inner, B>, bool),
+    /// It takes [`Queue::report_otherwise()`].
+    Not(Guard<'a, Inner, B>),
 }
 
 /// What a thread waits for.
@@ -238,7 +271,7 @@ impl Queue {
                 control <- new_mutex!(Control::default(), "kevent_control"),
                 inner <- new_spinlock_irq!(Inner {
                     events: State::new(ring, secret),
-                    sleepers: 0,
+                    audience: 0,
                     batchers: 0,
                     due: u32::MAX,
                     waking: false,
@@ -288,36 +321,128 @@ impl Queue {
         not(CONFIG_KEVENT_FILE),
         expect(dead_code, reason = "only files fire one by one")
     )]
-    #[inline(always)]
     pub(crate) fn report<B: Backend>(
         target: &Target,
         mut inner: Guard<'_, Inner, B>,
         fired: &Fired,
         always: u32,
-        later: impl FnOnce() -> bool,
+        later: bool,
         repeat: Option<&Repeat>,
     ) -> Option<bool> {
-        let Target { queue, handle } = target;
-        let wake = inner.events.report(*handle, fired, always)?;
-        trace::fire(queue, fired.mask, wake != Wake::None);
+        let wake = inner.events.report(target.handle, fired, always);
+        Self::reported(target, inner, wake, fired.mask, later, repeat)
+    }
+
+    /// The same, after [`Queue::post()`] has done nothing.
+    #[cfg_attr(
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files fire one by one")
+    )]
+    pub(crate) fn report_otherwise<B: Backend>(
+        target: &Target,
+        mut inner: Guard<'_, Inner, B>,
+        fired: &Fired,
+        always: u32,
+        later: bool,
+        repeat: Option<&Repeat>,
+    ) -> Option<bool> {
+        let wake = inner.events.report_otherwise(target.handle, fired, always);
+        Self::reported(target, inner, wake, fired.mask, later, repeat)
+    }
+
+    #[inline]
+    fn reported<B: Backend>(
+        target: &Target,
+        inner: Guard<'_, Inner, B>,
+        wake: Option<Wake>,
+        mask: u32,
+        later: bool,
+        repeat: Option<&Repeat>,
+    ) -> Option<bool> {
+        let Target { queue, handle, .. } = target;
+        let wake = wake?;
+        trace::fire(queue, mask, wake != Wake::None);
         if wake == Wake::None {
             if let Some(repeat) = repeat {
-                Self::learn(&inner.events, *handle, repeat);
+                inner.events.repeat(*handle, repeat);
             }
             return Some(false);
         }
-        queue.wake_sleepers(&mut inner, wake, 1);
-        let poll = queue.pollers.is_active();
-        drop(inner);
-        if poll {
-            Self::tell(queue, fired.mask & URING_WAKE, later());
-        }
+        Self::announce(queue, inner, wake, mask, later);
         Some(true)
     }
 
-    #[inline(never)]
-    fn learn(events: &Events, handle: Handle, repeat: &Repeat) {
-        events.repeat(handle, repeat);
+    /// What [`Queue::report()`] does most often: makes an event of which nobody waits to hear. If it
+    /// is not that, nothing was done, and the lock is given back.
+    ///
+    /// Not to be called while [what is reported is traced](trace::is_fire_traced).
+    #[cfg_attr(
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files fire one by one")
+    )]
+    #[inline(always)]
+    pub(crate) fn post<'a, B: Backend>(
+        target: &Target,
+        mut inner: Guard<'a, Inner, B>,
+        fired: &Fired,
+        always: u32,
+    ) -> Posted<'a, B> {
+        let Target { handle, spot, .. } = target;
+        match inner.events.post(spot, handle, fired, always) {
+            Some(special) if u32::from(special) | inner.audience == 0 => Posted::Done,
+            Some(special) => Posted::Unheard(inner, special),
+            None => Posted::Not(inner),
+        }
+    }
+
+    /// Tells of an event that [`Queue::post()`] has made.
+    #[cfg_attr(
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files fire one by one")
+    )]
+    #[inline(always)]
+    pub(crate) fn posted<B: Backend>(
+        target: &Target,
+        mut inner: Guard<'_, Inner, B>,
+        special: bool,
+        mask: u32,
+        later: bool,
+    ) {
+        let wake = match special {
+            true => inner.events.posted(target.handle),
+            false => Wake::One,
+        };
+        Self::announce(&target.queue, inner, wake, mask, later);
+    }
+
+    /// Tells sleepers and pollers of one event.
+    #[inline]
+    fn announce<B: Backend>(
+        this: &Arc<Self>,
+        mut inner: Guard<'_, Inner, B>,
+        wake: Wake,
+        mask: u32,
+        later: bool,
+    ) {
+        this.wake_sleepers(&mut inner, wake, 1);
+        let poll = this.is_polled(&mut inner);
+        drop(inner);
+        if poll {
+            Self::tell(this, mask & URING_WAKE, later);
+        }
+    }
+
+    /// Whether a poller may have missed what happened under this lock.
+    #[inline]
+    fn is_polled(&self, inner: &mut Inner) -> bool {
+        if inner.audience & POLLED == 0 {
+            return false;
+        }
+        let active = self.pollers.is_active();
+        if !active {
+            inner.audience &= !POLLED;
+        }
+        active
     }
 
     /// Tells pollers from a wake-up.
@@ -375,9 +500,11 @@ impl Queue {
         }
     }
 
-    /// Whether there is an event to be had, also after looking.
+    /// Whether there is an event to be had, also after looking. Who has registered with the pollers
+    /// before is told of later ones.
     pub(crate) fn is_readable(&self) -> bool {
         let mut inner = self.lock();
+        inner.audience |= POLLED;
         if inner.events.has_events() {
             return true;
         }
@@ -427,7 +554,7 @@ impl Queue {
 
     #[inline(always)]
     fn wake_sleepers(&self, inner: &mut Inner, wake: Wake, events: u32) {
-        if wake != Wake::None && inner.sleepers != 0 {
+        if wake != Wake::None && inner.sleepers() != 0 {
             self.rouse(inner, wake, events);
         }
     }
@@ -469,7 +596,7 @@ impl Queue {
     /// Wakes after `events` of them. Pollers have locks of their own, so theirs is the last turn.
     pub(crate) fn wake(&self, mut inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
         self.wake_sleepers(&mut inner, wake, events);
-        let poll = wake != Wake::None && self.pollers.is_active();
+        let poll = wake != Wake::None && self.is_polled(&mut inner);
         drop(inner);
         if poll {
             self.tell_pollers(0);
@@ -484,7 +611,7 @@ impl Queue {
     /// Lets one sleeper return. With nobody asleep, the next one that would sleep.
     pub(crate) fn kick(&self) {
         let mut inner = self.lock();
-        if inner.kicks < inner.sleepers.max(1) {
+        if inner.kicks < inner.sleepers().max(1) {
             inner.kicks = inner.kicks.saturating_add(1);
         }
         self.pass_kick(&mut inner);
@@ -540,7 +667,7 @@ impl Queue {
         lacks: u32,
     ) -> CondVarWait {
         let deadline = wait.deadline.condvar();
-        inner.sleepers = inner.sleepers.saturating_add(1);
+        inner.audience = inner.audience.wrapping_add(1);
         let ended = if wait.wants > 1 {
             inner.batchers = inner.batchers.saturating_add(1);
             inner.due = inner.due.min(lacks);
@@ -552,7 +679,7 @@ impl Queue {
             inner.waking = false;
             ended
         };
-        inner.sleepers = inner.sleepers.saturating_sub(1);
+        inner.audience = inner.audience.wrapping_sub(1);
         ended
     }
 
@@ -844,10 +971,11 @@ impl<'a> New<'a> {
         make: impl FnOnce(Target) -> I,
     ) -> Result<Arc<T>> {
         let place = UniqueArc::new_uninit(accounted())?;
-        let (queue, inner) = (self.queue.clone(), self.queue.lock_with_room()?);
+        let (queue, mut inner) = (self.queue.clone(), self.queue.lock_with_room()?);
+        let spot = inner.events.table().next_spot().ok_or(ENOSPC)?;
         let mut made = None;
         self.put(inner, nature, |handle| {
-            let Ok(tie) = place.pin_init_with(make(Target { queue, handle }));
+            let Ok(tie) = place.pin_init_with(make(Target { queue, handle, spot }));
             let tie = Arc::from(tie);
             made = Some(tie.clone());
             Some(tie.tied())
@@ -886,11 +1014,6 @@ impl<'a> New<'a> {
             return Err(ENOSPC);
         }
         Ok(())
-    }
-
-    /// Whether it is in the table.
-    pub(crate) fn handle(&self) -> Option<Handle> {
-        self.handle
     }
 
     /// Ends what was not completed.

@@ -5,10 +5,15 @@
 //! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, eight
 //! for each power of two, so that no registration ever moves, a lookup is two loads, and at most an
 //! eighth of the table is unused: a handle has the chunk in its upper 7 bits, and the place in it
-//! below. Chunks are allocated by the caller, outside the lock.
+//! below. Chunks are allocated by the caller, outside the lock. Who comes often knows the [`Spot`] of a
+//! registration.
 
 use super::{
-    array::Array,
+    array::{
+        Array,
+        Arrays,
+        Spot, //
+    },
     event::{
         Event,
         Fired,
@@ -395,7 +400,7 @@ const _: () = assert!(Handle::NOBODY.0 == NONE);
 
 /// The registrations of one queue.
 pub struct Table<T = ()> {
-    chunks: [Option<Array<Registration<T>>>; CHUNKS],
+    chunks: Arrays<Registration<T>, CHUNKS>,
     /// The place that was freed last, with links to those before it.
     free: u32,
     grown: usize,
@@ -414,7 +419,7 @@ impl<T> Table<T> {
     /// An empty table.
     pub fn new() -> Self {
         Table {
-            chunks: [const { None }; CHUNKS],
+            chunks: Arrays::new(),
             free: NONE,
             grown: 0,
             used: 0,
@@ -449,10 +454,7 @@ impl<T> Table<T> {
             return Err(chunk);
         }
         let len = chunk.len() as u32;
-        let Some(place) = self.chunks.get_mut(self.grown) else {
-            return Err(chunk);
-        };
-        *place = Some(chunk);
+        self.chunks.add(self.grown, chunk)?;
         self.grown = self.grown.wrapping_add(1);
         self.capacity = self.capacity.wrapping_add(len);
         Ok(())
@@ -485,20 +487,14 @@ impl<T> Table<T> {
     #[inline(always)]
     pub fn get_nth(&self, index: u32) -> Option<&Registration<T>> {
         let (chunk, offset) = Self::spread(index);
-        self.chunks
-            .get(chunk as usize)?
-            .as_ref()?
-            .get(offset as usize)
+        self.chunks.get(chunk as usize, offset as usize)
     }
 
     /// What is there.
     #[inline(always)]
     pub fn get_nth_mut(&mut self, index: u32) -> Option<&mut Registration<T>> {
         let (chunk, offset) = Self::spread(index);
-        self.chunks
-            .get_mut(chunk as usize)?
-            .as_mut()?
-            .get_mut(offset as usize)
+        self.chunks.get_mut(chunk as usize, offset as usize)
     }
 
     #[inline]
@@ -511,14 +507,35 @@ impl<T> Table<T> {
     #[inline]
     pub fn get(&self, handle: Handle) -> Option<&Registration<T>> {
         let (chunk, offset) = Self::place(handle);
-        self.chunks.get(chunk)?.as_ref()?.get(offset)
+        self.chunks.get(chunk, offset)
     }
 
     /// The registration that `handle` names.
     #[inline]
     pub fn get_mut(&mut self, handle: Handle) -> Option<&mut Registration<T>> {
         let (chunk, offset) = Self::place(handle);
-        self.chunks.get_mut(chunk)?.as_mut()?.get_mut(offset)
+        self.chunks.get_mut(chunk, offset)
+    }
+
+    /// Where that is, for who comes often.
+    #[inline]
+    pub fn spot(&mut self, handle: Handle) -> Option<Spot<Registration<T>>> {
+        let (chunk, offset) = Self::place(handle);
+        self.chunks.spot(chunk, offset)
+    }
+
+    /// Where the next registration will be, if there is room.
+    pub fn next_spot(&mut self) -> Option<Spot<Registration<T>>> {
+        match self.free {
+            NONE => self.spot(Self::nth(self.used)),
+            free => self.spot(Handle(free)),
+        }
+    }
+
+    /// The registration at a place of this table.
+    #[inline(always)]
+    pub fn at(&mut self, spot: &Spot<Registration<T>>) -> Option<&mut Registration<T>> {
+        self.chunks.at(spot)
     }
 
     /// Links the last of a list to one that was appended.

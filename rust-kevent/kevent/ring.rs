@@ -47,7 +47,8 @@ use super::{
         count,
         Event,
         Fired,
-        RET_COUNTED, //
+        RET_COUNTED,
+        RET_DONE, //
     },
     registration::{
         Handle,
@@ -87,8 +88,8 @@ pub trait Memory {
     fn word(&self, position: u64) -> &Atomic<u64>;
     /// The datum of a slot.
     fn data(&self, position: u64) -> &Atomic<u64>;
-    /// Writes the rest of an entry. The slot must be free.
-    fn write(&self, position: u64, event: &Event, error: u32);
+    /// Writes the rest of an entry, but for what is 0 in every event. The slot must be free.
+    fn write(&self, position: u64, event: &Event);
     /// Writes the errno of an entry that others may be reading.
     fn write_error(&self, position: u64, error: u32);
     /// The published position.
@@ -146,11 +147,12 @@ pub struct Ring<M: Memory> {
     memory: M,
     slots: Circle<Slot>,
     shift: u32,
-    /// The lap of `head`.
-    lap: u64,
+    /// The lap of `head`, in a word that says nothing else.
+    lap: Word,
     head: u64,
-    /// How many slots behind `head` the search for a free one goes on.
-    stepped: u64,
+    /// Where the search for a free slot goes on, if that is ahead of `head`: the slots between were
+    /// taken when it came by.
+    searched: u64,
     /// How many taken slots it may still step over.
     steps: u32,
     /// Nothing before it is untaken.
@@ -177,9 +179,9 @@ impl<M: Memory> Ring<M> {
             memory,
             slots,
             shift,
-            lap: Word::lap_of(head, shift),
+            lap: Word::empty(head, shift),
             head,
-            stepped: 0,
+            searched: head,
             steps: STEPS,
             untaken: head,
             tail: head,
@@ -238,19 +240,20 @@ impl<M: Memory> Ring<M> {
     pub fn publish<T>(
         &mut self,
         registration: &mut Registration<T>,
-        handle: Handle,
+        handle: &Handle,
         fired: &Fired,
     ) -> bool {
-        let (newest, position, lap) = (registration.position, self.head, self.lap);
-        let here = self.is_here(newest);
+        let (newest, position) = (registration.position, self.head);
         let slot = self.slots.at_mut(position);
-        if self.stepped != 0 || slot.bound {
+        if slot.bound {
             return false;
         }
         // What is behind it is looked up once, and not after each write.
         let memory = &self.memory.local();
+        // If the slot has another entry by now, which is finished as well, all the better.
+        //
         // ORDERING: the consumer that finished the entry has used what it names.
-        if here && !Word(memory.word(newest).load(Acquire)).is_finished() {
+        if !Word(memory.word(newest).load(Acquire)).is_finished() {
             return false;
         }
         // ORDERING: the consumer that finished the slot has read its payload.
@@ -258,17 +261,21 @@ impl<M: Memory> Ring<M> {
         if !vacant {
             return false;
         }
-        self.head = Self::fill(memory, slot, registration, handle, position, lap, fired);
+        let lap = self.lap;
+        self.head = Self::fill(memory, slot, registration, *handle, position, lap, fired);
         if self.head & self.slots.mask() == 0 {
-            self.lap = Word::lap_of(self.head, self.shift);
+            self.lap = Word::empty(self.head, self.shift);
         }
         true
     }
 
     /// Finds the next free slot, or says that there is none now.
     fn free_slot(&mut self) -> Option<u64> {
-        while self.stepped <= self.slots.mask() {
-            let position = self.head.wrapping_add(self.stepped);
+        if self.searched.wrapping_sub(self.head) > self.size() {
+            self.searched = self.head;
+        }
+        while self.searched.wrapping_sub(self.head) <= self.slots.mask() {
+            let position = self.searched;
             // ORDERING: the consumer that finished the slot has read its payload.
             let word = Word(self.memory.word(position).load(Acquire));
             if word.is_finished() {
@@ -281,10 +288,10 @@ impl<M: Memory> Ring<M> {
                 return None;
             }
             self.steps = self.steps.wrapping_sub(1);
-            self.stepped = self.stepped.wrapping_add(1);
+            self.searched = position.wrapping_add(1);
         }
         // Full. A slot that was stepped over may be free next time.
-        self.stepped = 0;
+        self.searched = self.head;
         None
     }
 
@@ -308,12 +315,11 @@ impl<M: Memory> Ring<M> {
         };
         let (slot, lap) = (
             self.slots.at_mut(position),
-            Word::lap_of(position, self.shift),
+            Word::empty(position, self.shift),
         );
         let memory = &self.memory;
         self.head = Self::fill(memory, slot, registration, handle, position, lap, fired);
-        self.stepped = 0;
-        self.lap = Word::lap_of(self.head, self.shift);
+        self.lap = Word::empty(self.head, self.shift);
         true
     }
 
@@ -325,11 +331,11 @@ impl<M: Memory> Ring<M> {
         registration: &mut Registration<T>,
         handle: Handle,
         position: u64,
-        lap: u64,
+        lap: Word,
         fired: &Fired,
     ) -> u64 {
         let head = position.wrapping_add(1);
-        let word = Word::untaken(fired.mask, fired.result, lap);
+        let word = lap.merged(fired.mask, fired.result);
         slot.position = position;
         slot.registration = handle;
         registration.position = position;
@@ -337,7 +343,7 @@ impl<M: Memory> Ring<M> {
         registration.event.data = fired.data;
         registration.event.error = fired.error;
         registration.event.word = word.0;
-        memory.write(position, &registration.event, fired.error);
+        memory.write(position, &registration.event);
         memory.data(position).store(fired.data, Relaxed);
         memory.head().store(head, Relaxed);
         // ORDERING: whoever takes the entry sees the payload, and whoever touches it earlier heads.
@@ -698,8 +704,8 @@ impl<M: Memory> Ring<M> {
 pub struct Repeat {
     position: Atomic<u64>,
     word: Atomic<u64>,
-    /// Mask and result bits that may not fire so.
-    others: Atomic<u64>,
+    /// Mask bits that may not fire so.
+    others: Atomic<u32>,
 }
 
 impl Repeat {
@@ -708,12 +714,12 @@ impl Repeat {
         Repeat {
             position: Atomic::<u64>::new(NOWHERE),
             word: Atomic::<u64>::new(0),
-            others: Atomic::<u64>::new(u64::MAX),
+            others: Atomic::<u32>::new(u32::MAX),
         }
     }
 
-    /// Remembers the newest entry of a registration, if something was merged into it that is no
-    /// count. Called with the lock held.
+    /// Remembers the newest entry of a registration, if something was merged into it that is DONE, and
+    /// no count. Called with the lock held.
     #[inline(never)]
     pub fn set<T>(&self, registration: &Registration<T>) {
         let Registration {
@@ -723,22 +729,25 @@ impl Repeat {
             ..
         } = registration;
         let result = u32::from(merged.result);
-        if merged.mask == 0 || result & RET_COUNTED != 0 {
+        if merged.mask == 0 || result & (RET_DONE | RET_COUNTED) != RET_DONE {
             return;
         }
         self.position.store(*position, Relaxed);
         self.word.store(event.word, Relaxed);
-        let says = Word::untaken(merged.mask, result, 0);
-        self.others.store(!says.0, Relaxed);
+        self.others.store(!merged.mask, Relaxed);
     }
 
-    /// Touches the entry, if `outcome`, in the bits of a word, is no more than what was merged into it.
-    /// Returns whether that is all there is to do.
+    /// Whether bits, and DONE, are no more than what was merged into an entry.
     #[inline(always)]
-    pub fn touch<M: Memory>(&self, memory: &M, outcome: Word) -> bool {
-        if outcome.0 & self.others.load(Relaxed) != 0 {
-            return false;
-        }
+    pub fn covers(&self, mask: u32) -> bool {
+        mask & self.others.load(Relaxed) == 0
+    }
+
+    /// Touches the entry which [covers](Self::covers()) what fired. Returns whether that is all there is
+    /// to do.
+    #[inline(always)]
+    pub fn touch<M: Memory>(&self, memory: &M) -> bool {
+        let memory = &memory.local();
         let (position, word) = (self.position.load(Relaxed), self.word.load(Relaxed));
         // ORDERING: who takes the word sees what made the source fire; and if it is another entry's,
         // the head before that is seen below.

@@ -17,6 +17,7 @@
 //! `look()` without any lock, also while or after the tie ends; it then finds nothing.
 
 use super::{
+    array::Spot,
     event::{
         Event,
         Fired,
@@ -33,7 +34,10 @@ use super::{
         New,
         Queue, //
     },
-    registration::Handle, //
+    registration::{
+        Handle,
+        Registration, //
+    }, //
 };
 use crate::{
     prelude::*,
@@ -55,6 +59,8 @@ pub(crate) struct Target {
     pub(crate) queue: Arc<Queue>,
     /// The registration.
     pub(crate) handle: Handle,
+    /// Where it is.
+    pub(crate) spot: Spot<Registration<Tied>>,
 }
 
 /// What ties a registration to what it watches.

@@ -43,6 +43,7 @@
 //! `fire()` has a bound that user space cannot move.
 
 use super::{
+    array::Spot,
     event::{
         Event,
         Fired,
@@ -423,41 +424,23 @@ impl<M: Memory, T> State<M, T> {
 
     /// A source says that the bits of `fired` are true, of which those count that are wanted or in
     /// `always`. Returns nothing if that concerns nobody.
-    ///
-    /// What happens most is here: the newest event is done with, nothing waits for room, and the next
-    /// slot is free; or there is no ring.
-    #[inline(always)]
+    #[inline]
     pub fn report(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
-        let registration = self.table.get_mut(handle)?;
-        let wanted = registration.event.mask;
-        let mask = match fired.result & RET_RECHECK {
-            0 => fired.mask & (wanted | always),
-            _ => wanted,
-        };
+        let spot = self.spot(handle)?;
+        match self.post(&spot, &handle, fired, always) {
+            Some(false) => Some(Wake::One),
+            Some(true) => Some(self.posted(handle)),
+            None => self.report_otherwise(handle, fired, always),
+        }
+    }
+
+    /// What [`State::report()`] does if [`State::post()`] has done nothing.
+    #[inline]
+    pub fn report_otherwise(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
+        let registration = self.table.get(handle)?;
+        let mask = Self::mask_of(registration, fired, always);
         if mask == 0 {
             return None;
-        }
-        if registration.phase == Phase::Armed {
-            let fired = Fired { mask, ..*fired };
-            let published = match &mut self.ring {
-                Some(ring) if self.pending.is_empty() => ring.publish(registration, handle, &fired),
-                Some(_) => false,
-                None if registration.is_plain() => {
-                    registration.keep(&fired);
-                    registration.phase = Phase::Waiting;
-                    if let Some(before) = self.pending.append(registration, handle) {
-                        self.table.link(before, handle);
-                    }
-                    return Some(Wake::One);
-                }
-                None => false,
-            };
-            if published {
-                return Some(match registration.is_plain() {
-                    true => Wake::One,
-                    false => self.publish_otherwise(handle),
-                });
-            }
         }
         if self.ring.is_none()
             && registration.phase == Phase::Waiting
@@ -468,9 +451,59 @@ impl<M: Memory, T> State<M, T> {
         self.fire_slowly(handle, Fired { mask, ..*fired })
     }
 
-    /// An event was published of a registration that is not plain.
+    #[inline(always)]
+    fn mask_of(registration: &Registration<T>, fired: &Fired, always: u32) -> u32 {
+        let wanted = registration.event.mask;
+        match fired.result & RET_RECHECK {
+            0 => fired.mask & (wanted | always),
+            _ => wanted,
+        }
+    }
+
+    /// Where a registration is, for [`State::post()`].
+    #[inline]
+    pub fn spot(&mut self, handle: Handle) -> Option<Spot<Registration<T>>> {
+        self.table.spot(handle)
+    }
+
+    /// The most common case of [`State::report()`]: the registration at `spot`, which is that of
+    /// `handle`, is armed, its newest event is done with, nothing waits for room, and the next slot is
+    /// free; or there is no ring. Returns nothing, and has done nothing, if it is not so. Else whether
+    /// the registration is a special one, for [`State::posted()`]; if not, one sleeper is to be woken.
+    #[inline(always)]
+    pub fn post(
+        &mut self,
+        spot: &Spot<Registration<T>>,
+        handle: &Handle,
+        fired: &Fired,
+        always: u32,
+    ) -> Option<bool> {
+        let registration = self.table.at(spot)?;
+        let mask = Self::mask_of(registration, fired, always);
+        if mask == 0 || registration.phase != Phase::Armed {
+            return None;
+        }
+        let (fired, special) = (Fired { mask, ..*fired }, !registration.is_plain());
+        match &mut self.ring {
+            Some(_) if !self.pending.is_empty() => None,
+            Some(ring) => ring
+                .publish(registration, handle, &fired)
+                .then_some(special),
+            None if !special => {
+                registration.keep(&fired);
+                registration.phase = Phase::Waiting;
+                if let Some(before) = self.pending.append(registration, *handle) {
+                    self.table.link(before, *handle);
+                }
+                Some(false)
+            }
+            None => None,
+        }
+    }
+
+    /// An event was published of a special registration. Returns whom to wake.
     #[inline(never)]
-    fn publish_otherwise(&mut self, handle: Handle) -> Wake {
+    pub fn posted(&mut self, handle: Handle) -> Wake {
         let Some(registration) = self.table.get(handle) else {
             return Wake::One;
         };

@@ -6,6 +6,11 @@ use super::{
     event::Event,
     queue::Queue, //
 };
+#[cfg(CONFIG_TRACEPOINTS)]
+use crate::{
+    bindings,
+    jump_label::static_branch_unlikely, //
+};
 use crate::{
     prelude::*,
     tracepoint::declare_trace, //
@@ -62,6 +67,27 @@ pub(crate) fn remove(queue: &Queue, request: &Event, outstanding: bool) {
 pub(crate) fn fire(queue: &Queue, mask: u32, posted: bool) {
     // SAFETY: All arguments are numbers.
     unsafe { kevent_fire(queue.number, mask, posted) };
+}
+
+/// Whether somebody traces what sources report.
+#[cfg_attr(
+    not(CONFIG_KEVENT_FILE),
+    expect(dead_code, reason = "only files fire one by one")
+)]
+#[inline(always)]
+pub(crate) fn is_fire_traced() -> bool {
+    #[cfg(CONFIG_TRACEPOINTS)]
+    // SAFETY: It is always okay to query the static key of a tracepoint.
+    let traced = unsafe {
+        static_branch_unlikely!(
+            bindings::__tracepoint_kevent_fire,
+            bindings::tracepoint,
+            key
+        )
+    };
+    #[cfg(not(CONFIG_TRACEPOINTS))]
+    let traced = false;
+    traced
 }
 
 /// `kevent_get_events()` returns.

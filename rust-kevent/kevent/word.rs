@@ -51,6 +51,12 @@ impl Word {
         position.wrapping_shr(shift).wrapping_add(1) & LAP_MASK
     }
 
+    /// The word of a new entry at `position`, before it says anything.
+    #[inline]
+    pub fn empty(position: u64, shift: u32) -> Self {
+        Self::untaken(0, 0, Self::lap_of(position, shift))
+    }
+
     /// The lap in which the entry was written.
     pub fn lap(self) -> u64 {
         (self.0 >> LAP_SHIFT) & LAP_MASK

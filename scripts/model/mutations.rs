@@ -70,7 +70,7 @@ pub const MUTATIONS: &[Mutation] = &[
         "let vacant = Word(memory.word(position).load(Acquire)).is_finished();",
         "let vacant = true;",
         "full",
-        "lost",
+        RACE,
     ),
     mutation(
         "touch_relaxed",
@@ -209,7 +209,7 @@ pub const MUTATIONS: &[Mutation] = &[
     mutation(
         "search_goes_on_behind_freed_slots",
         "ring",
-        "self.stepped = 0;\n        None",
+        "self.searched = self.head;\n        None",
         "None",
         "freed_behind_the_search",
         "delayed",

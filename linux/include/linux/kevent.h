@@ -89,8 +89,18 @@ struct kevent_socket {
 	u64 data;
 };
 
+/* Stream sockets that tell by a glance what they have received. */
+enum kevent_stream {
+	KEVENT_STREAM_NO,
+	KEVENT_STREAM_TCP,
+	KEVENT_STREAM_UNIX,
+};
+
 /* In fs/kevent_socket.c. */
 struct socket *kevent_socket_of(struct file *file);
+enum kevent_stream kevent_socket_stream(struct socket *sock);
+int kevent_tcp_received(struct socket *sock);
+int kevent_unix_received(struct socket *sock);
 bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *s);
 void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s);
 u64 kevent_socket_datum(struct socket *sock, u32 mask);

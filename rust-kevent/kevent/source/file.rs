@@ -54,25 +54,23 @@ use crate::{
             REQ_LAST_CHECK,
             REQ_ONESHOT,
             RET_BROKEN,
-            RET_DONE, //
+            RET_DONE,
+            RET_RECHECK, //
         },
         file::OPERATIONS,
         queue::{
             Inner,
             New,
+            Posted,
             Queue, //
         },
         registration::Nature,
         ring::Repeat,
-        trace,
-        word::Word, //
+        trace, //
     },
     prelude::*,
     sync::{
-        lock::{
-            Backend,
-            Guard, //
-        },
+        lock::spinlock::SpinLockGuard,
         new_spinlock,
         wait::{
             WakeFn,
@@ -112,10 +110,23 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     /// The poll bits that `mask` stands for.
     fn poll_bits(mask: u32) -> u32;
 
-    /// Whether that needs no more than the key.
-    const COMPUTES: bool;
+    /// Bits of a key that say whom it concerns. Without any of them, it concerns all.
+    const KEYS: u32;
 
-    /// What a wake-up with `key` says, of which `wanted` matters; nothing if that concerns nobody. The
+    /// Those that concern who wants `mask`.
+    fn keys(mask: u32) -> u32;
+
+    /// Whether anything has a datum.
+    const HAS_DATUM: bool;
+
+    /// Whether it takes a call to know what a wake-up says.
+    const CALLS: bool;
+
+    /// The bits and the datum of a wake-up, by those of its key that concern somebody, if that is all
+    /// it says. The lock of the wait queue is held, in any context.
+    fn simple(&self, key: u32) -> Option<(u32, u64)>;
+
+    /// What any other wake-up says, of which `wanted` matters; nothing if that concerns nobody. The
     /// lock of the wait queue is held, in any context.
     fn woken(&self, key: u32, wanted: u32) -> Option<Fired>;
 
@@ -171,6 +182,7 @@ where
             let told = tie.told_mut();
             told.kind = kind;
             told.wanted = wanted;
+            told.keys = K::keys(wanted);
             told.later = later;
             told.repeat = Repeat::new();
             usual
@@ -179,6 +191,7 @@ where
             let told = Told {
                 kind,
                 wanted,
+                keys: K::keys(wanted),
                 target,
                 later,
                 member: None,
@@ -286,6 +299,7 @@ impl<K: Kind> Watch<K> {
         let wanted = request.mask | K::ALWAYS;
         let told = Told {
             wanted,
+            keys: K::keys(wanted),
             member,
             ..self.told().clone()
         };
@@ -410,7 +424,7 @@ impl<K: Kind> CloseFn for FileTie<K> {
     type Told = Told<K>;
 
     fn closed(watch: Arc<Watch<K>>) {
-        let Target { queue, handle } = watch.told().target.clone();
+        let Target { queue, handle, .. } = watch.told().target.clone();
         queue.control.lock().forget(&queue, handle, &watch);
         // Before the queue, to which it has a reference.
         drop(watch);
@@ -423,6 +437,8 @@ pub(crate) struct Told<K: Kind> {
     /// Bits that concern anybody. Does not change while an entry is on a queue: those for another request
     /// are new ones.
     wanted: u32,
+    /// Bits of keys that do.
+    keys: u32,
     target: Target,
     /// The file is a queue: its wake-ups must not reach who watches this one.
     later: bool,
@@ -437,6 +453,7 @@ impl<K: Kind> Clone for Told<K> {
         Told {
             kind: self.kind,
             wanted: self.wanted,
+            keys: self.keys,
             target: self.target.clone(),
             later: self.later,
             member: self.member.clone(),
@@ -446,60 +463,126 @@ impl<K: Kind> Clone for Told<K> {
 }
 
 impl<K: Kind> Told<K> {
-    /// Whether the queue has an untaken event that says all that `fired` does.
+    /// Whether the queue has an untaken event that says `mask`.
     #[inline(always)]
-    fn again(&self, fired: &Fired) -> bool {
-        let Some(memory) = &self.target.queue.memory else {
-            return false;
+    fn again(&self, mask: u32) -> bool {
+        let memory = &self.target.queue.memory;
+        self.repeat.covers(mask)
+            && memory
+                .as_ref()
+                .is_some_and(|memory| self.repeat.touch(&**memory))
+    }
+
+    /// What a wake-up says that is simple.
+    #[inline(never)]
+    fn post(&self, mask: u32, data: u64, wakeup: &Wakeup) -> Woken {
+        let fired = Self::simple(mask, data);
+        let (None, Some(irq)) = (&self.member, wakeup.interrupts_off()) else {
+            return self.report_simple(mask, data);
         };
-        let outcome = Word::untaken(fired.mask & self.wanted, fired.result, 0);
-        fired.error == 0 && self.repeat.touch(&**memory, outcome)
-    }
-
-    #[inline(always)]
-    fn report_in<B: Backend>(&self, inner: Guard<'_, Inner, B>, fired: &Fired) -> bool {
-        let repeat = Some(&self.repeat);
-        Queue::report(&self.target, inner, fired, K::ALWAYS, || self.later, repeat).is_some()
-    }
-
-    #[inline(always)]
-    fn report(&self, fired: &Fired, wakeup: &Wakeup) -> bool {
-        match wakeup.interrupts_off() {
-            Some(irq) => self.report_in(self.target.queue.lock_with(irq), fired),
-            None => self.report_slowly(*fired),
+        let inner = self.target.queue.lock_with(irq);
+        match Queue::post(&self.target, inner, &fired, K::ALWAYS) {
+            Posted::Done => Woken::Yes,
+            Posted::Unheard(inner, special) => self.posted(inner, special, mask),
+            Posted::Not(inner) => self.report_otherwise(inner, mask, data),
         }
     }
 
+    #[inline(always)]
+    fn simple(mask: u32, data: u64) -> Fired {
+        Fired {
+            mask,
+            result: RET_DONE,
+            data: if K::HAS_DATUM { data } else { 0 },
+            error: 0,
+        }
+    }
+
+    /// A wake-up that concerns somebody, by these bits of its key.
+    #[inline(always)]
+    fn concern(&self, key: u32, concerns: u32, wakeup: &Wakeup) -> Woken {
+        let Some((mask, data)) = self.kind.simple(concerns) else {
+            return self.wake_slowly(key);
+        };
+        // If the kind does not know it from the key.
+        if K::CALLS && mask & self.wanted == 0 {
+            return Woken::No;
+        }
+        if trace::is_fire_traced() {
+            return self.report_simple(mask, data);
+        }
+        // Who takes turns never learns what to say again.
+        if self.again(mask) {
+            return Woken::Yes;
+        }
+        self.post(mask, data, wakeup)
+    }
+
+    // These are calls with which others end, that so need not save what they have in registers.
+
+    #[inline(never)]
+    fn concern_apart(&self, key: u32, concerns: u32, wakeup: &Wakeup) -> Woken {
+        self.concern(key, concerns, wakeup)
+    }
+
+    #[inline(never)]
+    fn posted(&self, mut inner: SpinLockGuard<'_, Inner>, special: bool, mask: u32) -> Woken {
+        if !special && inner.owe() {
+            return Woken::Yes;
+        }
+        self.announce(inner, special, mask)
+    }
+
+    #[inline(never)]
+    fn announce(&self, inner: SpinLockGuard<'_, Inner>, special: bool, mask: u32) -> Woken {
+        Queue::posted(&self.target, inner, special, mask, self.later);
+        Woken::Yes
+    }
+
+    #[inline(never)]
+    fn report_otherwise(&self, inner: SpinLockGuard<'_, Inner>, mask: u32, data: u64) -> Woken {
+        let (mut fired, repeat) = (Self::simple(mask, data), Some(&self.repeat));
+        if mask & K::KEYS == 0 {
+            // A key that says nothing but what pollers are told.
+            fired.result |= RET_RECHECK;
+        }
+        let told =
+            Queue::report_otherwise(&self.target, inner, &fired, K::ALWAYS, self.later, repeat);
+        told.is_some().into()
+    }
+
+    /// The same for who takes turns, or traces.
     #[cold]
-    fn report_slowly(&self, fired: Fired) -> bool {
-        self.report_in(self.target.queue.lock(), &fired)
+    #[inline(never)]
+    fn report_simple(&self, mask: u32, data: u64) -> Woken {
+        self.report(&Self::simple(mask, data))
     }
 
-    /// By who has computed what fired, and would not do so again.
+    /// A wake-up that is not simple.
     #[inline(never)]
-    fn report_fired(&self, fired: Fired, wakeup: &Wakeup) -> bool {
-        match &self.member {
-            Some(member) => member.tell(&fired, K::ALWAYS),
-            None => self.report(&fired, wakeup),
-        }
-    }
-
-    /// By who finds what fired in the key.
-    #[inline(never)]
-    fn report_key(&self, key: u32, wakeup: &Wakeup) -> Woken {
+    fn wake_slowly(&self, key: u32) -> Woken {
         let Some(fired) = self.kind.woken(key, self.wanted) else {
             return Woken::No;
         };
-        if self.member.is_some() {
-            return self.tell(fired).into();
+        let simple = fired.result == RET_DONE && fired.error == 0;
+        if simple && !trace::is_fire_traced() && self.again(fired.mask & self.wanted) {
+            return Woken::Yes;
         }
-        self.report(&fired, wakeup).into()
+        self.report(&fired)
     }
 
-    #[cold]
-    fn tell(&self, fired: Fired) -> bool {
-        let member = self.member.as_ref();
-        member.is_some_and(|member| member.tell(&fired, K::ALWAYS))
+    /// Tells whose turn it is, or the queue.
+    fn report(&self, fired: &Fired) -> Woken {
+        match &self.member {
+            Some(member) => member.tell(fired, K::ALWAYS).into(),
+            None => self.report_alone(fired),
+        }
+    }
+
+    fn report_alone(&self, fired: &Fired) -> Woken {
+        let (inner, repeat) = (self.target.queue.lock(), Some(&self.repeat));
+        let told = Queue::report(&self.target, inner, fired, K::ALWAYS, self.later, repeat);
+        told.is_some().into()
     }
 }
 
@@ -507,23 +590,21 @@ impl<K: Kind> WakeFn for Told<K> {
     #[inline(always)]
     fn wake(&self, key: u32, wakeup: &Wakeup) -> Woken {
         // The queue's lock is not for what another bit's waiters are woken by.
-        let Some(fired) = self.kind.woken(key, self.wanted) else {
-            return Woken::No;
-        };
-        // Who takes turns never learns what to say again.
-        if self.again(&fired) {
-            trace::fire(&self.target.queue, fired.mask, false);
-            return Woken::Yes;
+        let concerns = key & self.keys;
+        if concerns == 0 {
+            return match key & K::KEYS {
+                0 => self.wake_slowly(key),
+                _ => Woken::No,
+            };
         }
-        if K::COMPUTES {
-            self.report_key(key, wakeup)
-        } else {
-            self.report_fired(fired, wakeup).into()
+        match K::CALLS {
+            true => self.concern_apart(key, concerns, wakeup),
+            false => self.concern(key, concerns, wakeup),
         }
     }
 
     fn gone(&self) {
-        self.report_slowly(Fired {
+        self.report_alone(&Fired {
             mask: K::HUNG_UP,
             result: RET_DONE | RET_BROKEN,
             ..Fired::default()

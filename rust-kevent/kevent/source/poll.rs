@@ -26,7 +26,10 @@ use crate::{
             RET_DONE,
             RET_RECHECK, //
         },
-        queue::New, //
+        queue::{
+            New,
+            URING_WAKE, //
+        }, //
     },
     prelude::*, //
 };
@@ -86,18 +89,27 @@ impl Kind for Pollable {
         mask
     }
 
-    const COMPUTES: bool = true;
+    const KEYS: u32 = BITS;
+
+    fn keys(mask: u32) -> u32 {
+        // What pollers of the queue are told as well.
+        mask | URING_WAKE
+    }
+
+    const HAS_DATUM: bool = false;
+
+    const CALLS: bool = false;
 
     #[inline(always)]
-    fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
-        let unsure = match key & wanted {
-            0 if key & BITS != 0 => return None,
-            0 => RET_RECHECK,
-            _ => 0,
-        };
+    fn simple(&self, key: u32) -> Option<(u32, u64)> {
+        (key != 0).then_some((key, 0))
+    }
+
+    /// A key that says nothing.
+    fn woken(&self, key: u32, _wanted: u32) -> Option<Fired> {
         Some(Fired {
             mask: key,
-            result: RET_DONE | unsure,
+            result: RET_DONE | RET_RECHECK,
             ..Fired::default()
         })
     }

@@ -65,18 +65,27 @@ impl Source for Socket {
     }
 }
 
-/// Bits of a key that say only that something came, or that there is room.
-const FLOW: u32 = bindings::POLLIN
-    | bindings::POLLRDNORM
-    | bindings::POLLRDBAND
-    | bindings::POLLPRI
-    | bindings::POLLOUT
-    | bindings::POLLWRNORM
-    | bindings::POLLWRBAND;
+/// Bits of a key that say only that something came.
+const CAME: u32 =
+    bindings::POLLIN | bindings::POLLRDNORM | bindings::POLLRDBAND | bindings::POLLPRI;
+
+/// Those that say only that there is room.
+const ROOM: u32 = bindings::POLLOUT | bindings::POLLWRNORM | bindings::POLLWRBAND;
+
+/// Stream sockets of which most is known by a glance.
+#[derive(Clone, Copy)]
+enum Stream {
+    Tcp,
+    Unix,
+    No,
+}
 
 /// A socket that is open.
 #[derive(Clone, Copy)]
-pub(crate) struct Open(NonNull<bindings::socket>);
+pub(crate) struct Open {
+    socket: NonNull<bindings::socket>,
+    stream: Stream,
+}
 
 // SAFETY: It is read only, by functions that any context may call.
 unsafe impl Send for Open {}
@@ -111,7 +120,14 @@ impl Kind for Open {
     unsafe fn new(file: &LocalFile) -> Result<Self> {
         // SAFETY: The file is valid.
         let socket = unsafe { bindings::kevent_socket_of(file.as_ptr()) };
-        NonNull::new(socket).map(Open).ok_or(ENOTSOCK)
+        let socket = NonNull::new(socket).ok_or(ENOTSOCK)?;
+        // SAFETY: The socket is open.
+        let stream = match unsafe { bindings::kevent_socket_stream(socket.as_ptr()) } {
+            bindings::kevent_stream_KEVENT_STREAM_TCP => Stream::Tcp,
+            bindings::kevent_stream_KEVENT_STREAM_UNIX => Stream::Unix,
+            _ => Stream::No,
+        };
+        Ok(Open { socket, stream })
     }
 
     fn poll_bits(mask: u32) -> u32 {
@@ -121,35 +137,58 @@ impl Kind for Open {
         }
     }
 
-    const COMPUTES: bool = false;
+    const KEYS: u32 = u32::MAX;
 
-    #[inline]
-    fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
-        // A key of flow alone concerns nobody who does not wait for that direction. A send that is
-        // acknowledged wakes all the same.
-        let concerned = match key & !FLOW {
-            0 if key & bindings::POLLIN == 0 => bindings::KEVENT_SOCKET_SEND,
-            0 if key & bindings::POLLOUT == 0 => !bindings::KEVENT_SOCKET_SEND,
-            _ => u32::MAX,
-        };
-        if key != 0 && wanted & !Self::ALWAYS & concerned == 0 {
+    fn keys(mask: u32) -> u32 {
+        // What says only that something came concerns nobody who waits for room alone, nor the other
+        // way round. A send that is acknowledged wakes all the same.
+        let mut keys = u32::MAX;
+        if mask & bindings::KEVENT_SOCKET_SEND == 0 {
+            keys &= !ROOM;
+        }
+        if mask & !Self::ALWAYS & !bindings::KEVENT_SOCKET_SEND == 0 {
+            keys &= !CAME;
+        }
+        keys
+    }
+
+    const HAS_DATUM: bool = true;
+
+    const CALLS: bool = true;
+
+    #[inline(always)]
+    fn simple(&self, key: u32) -> Option<(u32, u64)> {
+        if key & bindings::POLLIN == 0 || key & !CAME != 0 {
             return None;
         }
+        // SAFETY: By the contract of `new()`, the socket is open, and of this type.
+        let bytes = unsafe {
+            match self.stream {
+                Stream::Tcp => bindings::kevent_tcp_received(self.socket.as_ptr()),
+                Stream::Unix => bindings::kevent_unix_received(self.socket.as_ptr()),
+                Stream::No => 0,
+            }
+        };
+        (bytes > 0).then_some((bindings::KEVENT_SOCKET_RECV, bytes as u64))
+    }
+
+    fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
         let mut state = bindings::kevent_socket::default();
         // SAFETY: By the contract of `new()`, the socket is open.
-        let sure = unsafe { bindings::kevent_socket_woken(self.0.as_ptr(), key, &raw mut state) };
+        let sure =
+            unsafe { bindings::kevent_socket_woken(self.socket.as_ptr(), key, &raw mut state) };
         Some(Self::fired(sure, state)).filter(|fired| !sure || fired.mask & wanted != 0)
     }
 
     fn found(&self, ready: u32) -> Fired {
         let mut state = bindings::kevent_socket::default();
         // SAFETY: As above.
-        unsafe { bindings::kevent_socket_found(self.0.as_ptr(), ready, &raw mut state) };
+        unsafe { bindings::kevent_socket_found(self.socket.as_ptr(), ready, &raw mut state) };
         Self::fired(true, state)
     }
 
     fn measure(&self, mask: u32) -> u64 {
         // SAFETY: As above.
-        unsafe { bindings::kevent_socket_datum(self.0.as_ptr(), mask) }
+        unsafe { bindings::kevent_socket_datum(self.socket.as_ptr(), mask) }
     }
 }

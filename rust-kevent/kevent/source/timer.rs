@@ -51,7 +51,6 @@ use crate::{
         trace, //
     },
     prelude::*,
-    sync::Arc,
     time::hrtimer::{
         impl_has_user_timers,
         Due,
@@ -99,7 +98,7 @@ impl Source for Timer {
             Nature::Count,
             |_| true,
             |target| {
-                let Target { queue, handle } = target;
+                let Target { queue, handle, .. } = target;
                 let clockwork = Clockwork {
                     handle,
                     interval: 0,

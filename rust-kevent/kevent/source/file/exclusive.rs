@@ -122,7 +122,7 @@ impl Group {
                 break;
             };
             let inner = member.queue.lock();
-            if Queue::report(member, inner, fired, always, || true, None).is_some() {
+            if Queue::report(member, inner, fired, always, true, None).is_some() {
                 return true;
             }
         }

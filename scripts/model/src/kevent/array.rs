@@ -3,6 +3,7 @@
 //! The kernel's array, on a vector.
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A boxed slice that is only read and written with a checked index.
 #[derive(Debug)]
@@ -30,6 +31,83 @@ impl<T> Array<T> {
     /// An element.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
         self.0.get_mut(index)
+    }
+}
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// Arrays that are added one by one.
+#[derive(Debug)]
+pub struct Arrays<T, const N: usize> {
+    arrays: [Option<Array<T>>; N],
+    number: u64,
+}
+
+/// Where an element of some [`Arrays`] is.
+#[derive(Debug)]
+pub struct Spot<T> {
+    array: usize,
+    index: usize,
+    number: u64,
+    element: std::marker::PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Spot<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Spot<T> {}
+
+#[allow(clippy::new_without_default)]
+impl<T, const N: usize> Arrays<T, N> {
+    /// No array.
+    pub fn new() -> Self {
+        Arrays {
+            arrays: [const { None }; N],
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Adds an array. Gives it back if there is one with this index.
+    pub fn add(&mut self, index: usize, array: Array<T>) -> Result<(), Array<T>> {
+        match self.arrays.get_mut(index) {
+            Some(place @ None) => {
+                *place = Some(array);
+                Ok(())
+            }
+            _ => Err(array),
+        }
+    }
+
+    /// An element of an array.
+    pub fn get(&self, array: usize, index: usize) -> Option<&T> {
+        self.arrays.get(array)?.as_ref()?.get(index)
+    }
+
+    /// An element of an array.
+    pub fn get_mut(&mut self, array: usize, index: usize) -> Option<&mut T> {
+        self.arrays.get_mut(array)?.as_mut()?.get_mut(index)
+    }
+
+    /// Where an element is, for [`Arrays::at()`].
+    pub fn spot(&mut self, array: usize, index: usize) -> Option<Spot<T>> {
+        let number = self.number;
+        self.get(array, index).map(|_| Spot {
+            array,
+            index,
+            number,
+            element: std::marker::PhantomData,
+        })
+    }
+
+    /// The element that is there; nothing if the place is of others.
+    pub fn at(&mut self, spot: &Spot<T>) -> Option<&mut T> {
+        if spot.number != self.number {
+            return None;
+        }
+        self.get_mut(spot.array, spot.index)
     }
 }
 

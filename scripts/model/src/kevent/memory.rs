@@ -83,12 +83,11 @@ impl Memory for Shared {
         self.slot(position).error.store(error, relaxed);
     }
 
-    fn write(&self, position: u64, event: &Event, error: u32) {
-        let event = Event { error, ..*event };
+    fn write(&self, position: u64, event: &Event) {
         // SAFETY: The slot is free.
         self.slot(position)
             .payload
-            .with_mut(|payload| unsafe { *payload = event });
+            .with_mut(|payload| unsafe { *payload = *event });
     }
 
     fn position(&self) -> &Atomic<u64> {
@@ -123,8 +122,8 @@ impl<M: Memory> Memory for $pointer {
         (**self).data(position)
     }
 
-    fn write(&self, position: u64, event: &Event, error: u32) {
-        (**self).write(position, event, error)
+    fn write(&self, position: u64, event: &Event) {
+        (**self).write(position, event)
     }
 
     fn write_error(&self, position: u64, error: u32) {

@@ -29,7 +29,8 @@ use super::{
     event::{
         Event,
         Fired,
-        RET_COUNTED, //
+        RET_COUNTED,
+        RET_DONE, //
     },
     keys::Secret,
     memory::Shared,
@@ -174,7 +175,7 @@ impl World {
         kernel.sequence += 1;
         let fired = Fired {
             mask: if self.counted { 1 << nth } else { 1 },
-            result: if self.counted { RET_COUNTED } else { 0 },
+            result: if self.counted { RET_COUNTED } else { RET_DONE },
             data: u64::from(self.counted),
             error: kernel.sequence,
         };
@@ -188,7 +189,8 @@ impl World {
     /// The same, without the lock if it says nothing new.
     fn fire_again(&self, id: usize, nth: u64) {
         self.sources[id].store(nth, Relaxed);
-        if self.repeats[id].touch(&*self.shared, Word::untaken(1, 0, 0)) {
+        let repeat = &self.repeats[id];
+        if repeat.covers(1) && repeat.touch(&*self.shared) {
             self.touched[id].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         } else {
             self.fire(id, nth);
@@ -692,16 +694,28 @@ pub fn told() {
     });
 }
 
-/// A slot that a consumer frees is the next to be filled.
+/// A slot that a consumer frees is the next to be filled, for a registration whose newest event
+/// another consumer has finished.
 pub fn vacancy() {
-    explore("vacancy, 1 slot", 3, || {
-        let world = World::new(0, false);
+    explore("vacancy, 2 slots", 3, || {
+        let world = World::new(1, false);
         world.fire(0, 1);
+        world.fire(1, 1);
+        let mut consumers = [world.consumer(1), world.consumer(2)];
+        let [first, second] = consumers
+            .each_mut()
+            .map(|consumer| consumer.take().unwrap());
+        world.handle(&consumers[1], 2, &second);
+        assert!(consumers[1].finish(second));
         let thread = {
             let world = world.clone();
-            thread::spawn(move || drop(consume(&world, 1, &PLAN)))
+            thread::spawn(move || {
+                let [mut consumer, _] = consumers;
+                world.handle(&consumer, 1, &first);
+                assert!(consumer.finish(first));
+            })
         };
-        world.fire(1, 1);
+        world.fire(1, 2);
         thread.join().unwrap();
         world.check();
     });
@@ -733,14 +747,15 @@ pub fn touch_of_an_old_entry() {
         let world = World::starting_at(0, false, 256);
         let mut old = Registration::<()>::FREE;
         old.position = 0;
-        old.event.word = Word::untaken(1, 0, Word::lap_of(0, 0)).0;
+        old.event.word = Word::untaken(1, RET_DONE, Word::lap_of(0, 0)).0;
         old.merged.mask = 1;
+        old.merged.result = RET_DONE as u8;
         world.repeats[1].set(&old);
+        assert!(world.repeats[1].covers(1));
         let thread = {
             let world = world.clone();
             thread::spawn(move || {
-                let outcome = Word::untaken(1, 0, 0);
-                let touched = world.repeats[1].touch(&*world.shared, outcome);
+                let touched = world.repeats[1].touch(&*world.shared);
                 assert!(!touched, "lost: told an entry of another");
             })
         };

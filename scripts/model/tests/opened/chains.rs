@@ -42,7 +42,7 @@ pub fn check<M: Memory>(ring: &Ring<M>, table: &Table, handles: &[Handle]) {
         .filter(|slot| table.get(slot.registration).expect("its").phase != Phase::Ghost)
         .count();
     assert_eq!(chained, bound, "a slot on no chain");
-    assert!(ring.stepped <= ring.slots.mask() + 1);
+    assert!(ring.searched <= ring.head + ring.slots.mask() + 1);
     assert!(ring.untaken <= ring.head && ring.tail <= ring.head);
     let head = ring.memory.head().load(crate::sync::atomic::Relaxed);
     assert_eq!(head, ring.head);

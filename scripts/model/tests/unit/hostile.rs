@@ -94,8 +94,8 @@ impl Memory for Restless {
         self.inner.data(position)
     }
 
-    fn write(&self, position: u64, event: &Event, error: u32) {
-        self.inner.write(position, event, error)
+    fn write(&self, position: u64, event: &Event) {
+        self.inner.write(position, event)
     }
 
     fn local(&self) -> impl Memory + '_ {
