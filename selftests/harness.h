@@ -21,7 +21,26 @@
 #define NS_PER_S	1000000000ULL
 
 /* What a slow machine may need for anything that takes no time. */
-#define GENEROUS_NS	(10 * NS_PER_S)
+#define GENEROUS_NS	(10 * NS_PER_S * patience())
+
+/* How many times slower than others the machine is, as who runs the tests knows. */
+static inline unsigned int patience(void)
+{
+	const char *factor = getenv("KEVENT_PATIENCE");
+
+	return factor && atoi(factor) > 1 ? (unsigned int)atoi(factor) : 1;
+}
+
+/* After all tests have put themselves on the list. */
+static void __attribute__((constructor)) be_patient(void)
+{
+	struct __fixture_metadata *fixture;
+	struct __test_metadata *test;
+
+	for (fixture = __fixture_list; fixture; fixture = fixture->next)
+		for (test = fixture->tests; test; test = test->next)
+			test->timeout *= (int)patience();
+}
 
 /* Return flags that only a slot of the ring has. */
 #define SLOT_FLAGS	((int)(KEVENT_RET_TAKEN | KEVENT_RET_FINISHED | KEVENT_RET_LAP_MASK | \
