@@ -80,6 +80,10 @@ const RT: Boot = Boot {
     ..SMP
 };
 
+/// When a slow kernel is said to hang: after the seconds that detectors may be given at most, as the
+/// machine has more to do.
+const LOCKUPS: &str = " watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120";
+
 /// Every boot of a run. Real races need two processors at once; counting needs one.
 pub fn boots(arch: Arch, flavour: Flavour) -> &'static [Boot] {
     match (flavour, arch) {
@@ -219,12 +223,14 @@ pub fn qemu(
     qemu.args(["-serial", "chardev:console", "-device", "virtio-serial-pci"]);
     qemu.arg("-kernel").arg(kernel);
     qemu.arg("-initrd").arg(initramfs);
-    qemu.arg("-append").arg(format!(
-        "console={console} panic=-1 loglevel=7 maxcpus=1 kevent.cpus={} kevent.icount={} {}",
-        boot.cpus,
-        u32::from(boot.counted),
-        mode.options(boot)
-    ));
+    qemu.arg("-append").arg(
+        format!(
+            "console={console} panic=-1 loglevel=7 maxcpus=1 kevent.cpus={} kevent.icount={} {}",
+            boot.cpus,
+            u32::from(boot.counted),
+            mode.options(boot)
+        ) + if boot.patience > 1 { LOCKUPS } else { "" },
+    );
     qemu
 }
 
@@ -334,6 +340,7 @@ mod tests {
         for flavour in [Flavour::Debug, Flavour::Rt] {
             for boot in boots(Arch::Arm64, flavour) {
                 assert!(boot.cpus > 1 && boot.patience > 1 && !boot.counted);
+                assert!(line(boot, Accel::Tcg, TESTS).contains(LOCKUPS));
             }
         }
     }
