@@ -975,7 +975,11 @@ impl<'a> New<'a> {
         let spot = inner.events.table().next_spot().ok_or(ENOSPC)?;
         let mut made = None;
         self.put(inner, nature, |handle| {
-            let Ok(tie) = place.pin_init_with(make(Target { queue, handle, spot }));
+            let Ok(tie) = place.pin_init_with(make(Target {
+                queue,
+                handle,
+                spot,
+            }));
             let tie = Arc::from(tie);
             made = Some(tie.clone());
             Some(tie.tied())
