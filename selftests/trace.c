@@ -4,6 +4,8 @@
 
 #define TRACING	"/sys/kernel/tracing"
 #define EVENTS	TRACING "/events/kevent"
+/* Tasks by name, for which the scheduler is traced as well: code of every processor changes then. */
+#define NAMES	TRACING "/options/record-cmd"
 
 FIXTURE(trace)
 {
@@ -29,6 +31,7 @@ FIXTURE_SETUP(trace)
 	ASSERT_EQ(0, kevent_ring_open(&self->c, 4, 0, 1));
 	self->text = malloc(TEXT);
 	ASSERT_NE(NULL, self->text);
+	ASSERT_TRUE(spit(NAMES, "0"));
 	ASSERT_TRUE(spit(TRACING "/tracing_on", "1"));
 	ASSERT_TRUE(forget());
 }
@@ -38,6 +41,7 @@ FIXTURE_TEARDOWN(trace)
 	if (!self->text)
 		return;
 	spit(EVENTS "/enable", "0");
+	spit(NAMES, "1");
 	forget();
 	kevent_ring_close(&self->c);
 	free(self->text);

@@ -30,6 +30,9 @@ const TOTAL: Duration = Duration::from_secs(1500);
 /// Lines of a failure that are repeated below the table.
 const FAILURE_LINES: usize = 12;
 
+/// Test programs for what not every kernel has.
+const NEEDS: &[(&str, &str)] = &[("fault", "CONFIG_FAULT_INJECTION=y")];
+
 /// A kernel that was built, and how to boot it.
 pub struct Kernel {
     /// Its source.
@@ -84,9 +87,9 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
         bail!("{} has no boot of that name", ctx.arch.name());
     }
     let only = choice.only.as_ref();
-    let native = pack(ctx, &compiler, &out, only, false)?;
+    let native = pack(ctx, &compiler, kernel, &out, only, false)?;
     let compat = boots.iter().any(|boot| boot.compat);
-    let compat = compat.then(|| pack(ctx, &compiler, &out, only, true));
+    let compat = compat.then(|| pack(ctx, &compiler, kernel, &out, only, true));
     let compat = compat.transpose()?;
 
     let limit = time_limit(&ctx.repo)?;
@@ -131,6 +134,7 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
 fn pack(
     ctx: &Context,
     compiler: &Compiler<'_>,
+    kernel: &Kernel,
     out: &Path,
     only: Option<&Pattern>,
     compat: bool,
@@ -151,7 +155,10 @@ fn pack(
     };
     let init = compiler.init(&native, out)?;
     let name = programs.folder;
-    let programs = compiler.selftests(&programs, out, only)?;
+    let mut programs = compiler.selftests(&programs, out, only)?;
+    let config = fs::read_to_string(&kernel.config);
+    let config = config.with_context(|| format!("cannot read {}", kernel.config.display()))?;
+    programs.retain(|program| is_for(&program.name, &config));
     let mut initramfs = Initramfs::new(&init);
     add(&mut initramfs, &programs);
     let archive = out.join(format!("{name}.cpio"));
@@ -218,6 +225,12 @@ fn check_config(repo: &Path, config: &Path) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Whether a kernel of this configuration has what a test program is for.
+fn is_for(program: &str, config: &str) -> bool {
+    let mut needs = NEEDS.iter().filter(|(name, _)| *name == program);
+    needs.all(|(_, option)| config.lines().any(|line| line == *option))
 }
 
 /// Whether the kernel runs KUnit tests of kevent while it boots.
@@ -353,6 +366,13 @@ mod tests {
         let all = [program("ring"), program("bench")];
         assert_eq!(names(&all, |_| true), ["ring"]);
         assert!(names(&all, |program| program.plain).is_empty());
+    }
+
+    #[test]
+    fn faults_need_a_kernel_that_has_them() {
+        assert!(is_for("ring", ""));
+        assert!(is_for("fault", "CONFIG_X=y\nCONFIG_FAULT_INJECTION=y\n"));
+        assert!(!is_for("fault", "# CONFIG_FAULT_INJECTION is not set\n"));
     }
 
     #[test]
