@@ -125,10 +125,18 @@ mod get;
 pub mod keys;
 mod limit;
 pub mod memory;
+#[cfg_attr(
+    not(all(CONFIG_KEVENT_FILE, CONFIG_KEVENT_TIMER)),
+    allow(dead_code, reason = "each source uses a part of it")
+)]
 mod queue;
 mod record;
 pub mod registration;
 pub mod ring;
+#[cfg_attr(
+    not(all(CONFIG_KEVENT_FILE, CONFIG_KEVENT_TIMER)),
+    allow(dead_code, reason = "each source uses a part of it")
+)]
 mod source;
 pub mod state;
 mod syscall;

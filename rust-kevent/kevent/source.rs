@@ -203,11 +203,12 @@ macro_rules! sources {
         impl Tied {
             /// Hands it to `work`, which so has direct calls.
             #[inline(always)]
+            #[allow(unused_variables, reason = "there may be no source")]
             pub(crate) fn with<R>(&self, work: impl FnOnce(&dyn Tie) -> R) -> R {
-                match self {
+                match *self {
                     $(
                         #[cfg($config)]
-                        Tied::$source(tie) => work(&**tie),
+                        Tied::$source(ref tie) => work(&**tie),
                     )*
                 }
             }
@@ -222,6 +223,7 @@ macro_rules! sources {
                 }
 
                 #[inline]
+                #[allow(unreachable_patterns, reason = "there may be no other source")]
                 fn untied(tied: Tied) -> Result<Arc<Self>, Tied> {
                     match tied {
                         Tied::$source(tie) => Ok(tie),
@@ -233,6 +235,7 @@ macro_rules! sources {
 
         /// Checks a request to add, and adds what `new` begins.
         #[inline]
+        #[allow(unused_variables, reason = "there may be no source")]
         pub(crate) fn add<'a>(request: &Event, new: impl FnOnce() -> New<'a>) -> Result {
             match request.kind {
                 $(
@@ -254,6 +257,7 @@ macro_rules! sources {
 
         impl Known {
             /// Checks a request to add or to modify.
+            #[allow(unused_variables, reason = "there may be no source")]
             pub(crate) fn check(self, request: &Event) -> Result {
                 match self {
                     $(
@@ -264,6 +268,7 @@ macro_rules! sources {
             }
 
             /// What READY makes of a registration fire.
+            #[allow(unused_variables, reason = "there may be no source")]
             pub(crate) fn ready(self, registration: &Event, request: &Event) -> Result<Fired> {
                 match self {
                     $(
