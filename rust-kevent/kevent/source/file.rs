@@ -509,13 +509,14 @@ impl<K: Kind> Told<K> {
             return Woken::No;
         }
         if trace::is_fire_traced() {
-            return self.report_simple(mask, data);
+            return self.report_simple(if K::CALLS { mask } else { key }, data);
         }
         // Who takes turns never learns what to say again.
         if self.again(mask) {
             return Woken::Yes;
         }
-        self.post(mask, data, wakeup)
+        // A key of others' bits and one that says nothing must not look alike.
+        self.post(if K::CALLS { mask } else { key }, data, wakeup)
     }
 
     // These are calls with which others end, that so need not save what they have in registers.
@@ -551,7 +552,7 @@ impl<K: Kind> Told<K> {
         told.is_some().into()
     }
 
-    /// The same for who takes turns, or traces.
+    /// The same for who takes turns, or traces, or has interrupts on.
     #[cold]
     #[inline(never)]
     fn report_simple(&self, mask: u32, data: u64) -> Woken {
