@@ -43,14 +43,31 @@ struct Step {
     needs: Option<&'static str>,
     /// The architecture; without it, that of the command line.
     arch: Option<Arch>,
-    work: fn(&Context, &Args) -> Result<Tally>,
+    work: fn(&Context, &Args) -> Result<Ended>,
+}
+
+/// What a step found.
+#[derive(Default)]
+struct Ended {
+    tally: Tally,
+    /// What failed, and why.
+    failures: Vec<String>,
+}
+
+impl From<Tally> for Ended {
+    fn from(tally: Tally) -> Ended {
+        Ended {
+            tally,
+            failures: Vec::new(),
+        }
+    }
 }
 
 const fn step(
     name: &'static str,
     budget: u64,
     needs: Option<&'static str>,
-    work: fn(&Context, &Args) -> Result<Tally>,
+    work: fn(&Context, &Args) -> Result<Ended>,
 ) -> Step {
     Step {
         name,
@@ -68,15 +85,15 @@ impl Step {
     }
 }
 
-fn check_abi(ctx: &Context, _: &Args) -> Result<Tally> {
-    abi::check(ctx).map(|_| one_passed())
+fn check_abi(ctx: &Context, _: &Args) -> Result<Ended> {
+    abi::check(ctx).map(|_| passed(1))
 }
 
-fn build_linux(ctx: &Context, _: &Args) -> Result<Tally> {
-    build::ensure(ctx, Flavour::Ordinary, &build::Args::default()).map(|_| Tally::default())
+fn build_linux(ctx: &Context, _: &Args) -> Result<Ended> {
+    build::ensure(ctx, Flavour::Ordinary, &build::Args::default()).map(|_| Ended::default())
 }
 
-fn run_selftests(ctx: &Context, args: &Args) -> Result<Tally> {
+fn run_selftests(ctx: &Context, args: &Args) -> Result<Ended> {
     let kernel = run::kernel(ctx, Flavour::Ordinary, args.accel)?;
     let choice = Choice {
         patience: args.patience,
@@ -86,32 +103,31 @@ fn run_selftests(ctx: &Context, args: &Args) -> Result<Tally> {
     if let Some(measured) = summary.measured {
         println!("{measured}");
     }
-    Ok(summary.tally)
+    Ok(Ended {
+        tally: summary.tally,
+        failures: summary.failures,
+    })
 }
 
-fn check_bench(ctx: &Context, _: &Args) -> Result<Tally> {
-    let passed = bench::check(ctx)?;
-    Ok(Tally {
-        passed,
-        ..Tally::default()
-    })
+fn check_bench(ctx: &Context, _: &Args) -> Result<Ended> {
+    bench::check(ctx).map(passed)
 }
 
 /// Quick steps first. Those that only prepare count no test.
 const STEPS: [Step; 13] = [
     step("setup", 300, None, |ctx, _| {
-        setup::ensure(ctx).map(|()| Tally::default())
+        setup::ensure(ctx).map(|()| Ended::default())
     }),
-    step("format", 10, None, |ctx, _| cargo::format(ctx)),
+    step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
     step("host", 120, None, |ctx, _| cargo::host(ctx)),
     step("abi", 10, Some("setup"), check_abi),
     step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
     step("tree", 120, Some("setup"), |ctx, _| {
-        tree::ensure(ctx).map(|_| Tally::default())
+        tree::ensure(ctx).map(|_| Ended::default())
     }),
     step("series", 60, Some("setup"), |ctx, _| {
-        series::check(ctx).map(|()| one_passed())
+        series::check(ctx).map(|()| passed(1))
     }),
     step("build", 600, Some("tree"), build_linux),
     step("run", 600, Some("build"), run_selftests),
@@ -120,11 +136,12 @@ const STEPS: [Step; 13] = [
     step("run arm64", 480, Some("build arm64"), run_selftests).on(Arch::Arm64),
 ];
 
-fn one_passed() -> Tally {
-    Tally {
-        passed: 1,
+fn passed(passed: usize) -> Ended {
+    let tally = Tally {
+        passed,
         ..Tally::default()
-    }
+    };
+    tally.into()
 }
 
 /// What became of a step.
@@ -132,6 +149,7 @@ struct Done {
     name: &'static str,
     budget: Duration,
     tally: Tally,
+    failures: Vec<String>,
     time: Duration,
 }
 
@@ -142,6 +160,11 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         .filter(|step| step.arch.is_none() || ctx.arch == Arch::X86_64)
         .collect();
     let done = steps(&all, ctx, &args);
+    // Once more, as much was said since.
+    done.iter().for_each(|step| {
+        let failures = step.failures.iter();
+        failures.for_each(|failure| println!("\nFAIL {}: {failure}", step.name));
+    });
     println!("\n{}", table(&done));
     let mut tally = Tally::default();
     done.iter().for_each(|step| tally += step.tally);
@@ -166,11 +189,14 @@ fn steps(steps: &[&Step], ctx: &Context, args: &Args) -> Vec<Done> {
                 None => (step.work)(ctx, args),
             },
         };
-        let tally = result.unwrap_or_else(|error| {
+        let Ended { tally, failures } = result.unwrap_or_else(|error| {
             println!("FAIL {}: {error:#}", step.name);
-            Tally {
-                failed: 1,
-                ..Tally::default()
+            Ended {
+                tally: Tally {
+                    failed: 1,
+                    ..Tally::default()
+                },
+                failures: vec![format!("{error:#}")],
             }
         });
         println!("{}: {tally} [{}]", step.name, seconds(start.elapsed()));
@@ -178,6 +204,7 @@ fn steps(steps: &[&Step], ctx: &Context, args: &Args) -> Vec<Done> {
             name: step.name,
             budget: step.budget,
             tally,
+            failures,
             time: start.elapsed(),
         });
     }
@@ -189,7 +216,7 @@ fn failed(done: &[Done], name: &str) -> bool {
         .any(|step| step.name == name && step.tally.failed > 0)
 }
 
-fn missing(needs: &str) -> Result<Tally> {
+fn missing(needs: &str) -> Result<Ended> {
     bail!("not run, because {needs} failed")
 }
 
@@ -225,7 +252,7 @@ mod tests {
         let all: Vec<&Step> = all.iter().collect();
         let done = steps(&all, &ctx, &args);
         done.iter()
-            .map(|step| (step.tally.passed, step.tally.failed))
+            .map(|step| (step.tally.passed, step.failures.len()))
             .collect()
     }
 
@@ -233,9 +260,9 @@ mod tests {
     fn a_failing_step_keeps_only_those_that_need_it() {
         let all = [
             step("a", 1, None, |_, _| bail!("broken")),
-            step("b", 1, Some("a"), |_, _| Ok(one_passed())),
-            step("c", 1, None, |_, _| Ok(one_passed())),
-            step("d", 1, Some("b"), |_, _| Ok(one_passed())),
+            step("b", 1, Some("a"), |_, _| Ok(passed(1))),
+            step("c", 1, None, |_, _| Ok(passed(1))),
+            step("d", 1, Some("b"), |_, _| Ok(passed(1))),
         ];
         assert_eq!(play(&all), [(0, 1), (0, 1), (1, 0), (0, 1)]);
     }
@@ -266,6 +293,7 @@ mod tests {
                 name: "a",
                 budget: Duration::from_secs(5),
                 tally: Tally::default(),
+                failures: Vec::new(),
                 time: Duration::from_secs(time),
             }];
             table(&done).to_string()

@@ -59,6 +59,8 @@ pub struct Choice {
 /// What all boots together brought.
 pub struct Summary {
     pub tally: Tally,
+    /// What failed, and why.
+    pub failures: Vec<String>,
     /// From the boot that measures, in which the tests ran too.
     pub measured: Option<Measurement>,
 }
@@ -328,28 +330,44 @@ fn summarize(headers: &[TestResult], reports: &[(&Boot, Report)]) -> Summary {
     }));
     println!("\n{}", table(&columns));
     let mut tally = Tally::default();
+    let mut failures = Vec::new();
     for Column { title, results } in &columns {
         tally += Tally::of(*results);
-        for result in results
+        let failed = results
             .iter()
-            .filter(|result| result.outcome == Outcome::Fail)
-        {
-            println!("\nFAIL {} {} ({title})", result.suite, result.name);
-            let log = result.log.iter().take(FAILURE_LINES);
-            log.for_each(|line| println!("  {line}"));
-            if result.log.len() > FAILURE_LINES {
-                println!(
-                    "  ... and {} lines more above",
-                    result.log.len() - FAILURE_LINES
-                );
-            }
-        }
+            .filter(|result| result.outcome == Outcome::Fail);
+        failures.extend(failed.map(|result| failure(title, result)));
     }
+    failures
+        .iter()
+        .for_each(|failure| println!("\nFAIL {failure}"));
     println!();
     let measured = reports
         .iter()
         .find_map(|(_, report)| report.measured.clone());
-    Summary { tally, measured }
+    Summary {
+        tally,
+        failures,
+        measured,
+    }
+}
+
+/// What failed in a boot, and the first lines of why.
+fn failure(boot: &str, result: &TestResult) -> String {
+    let TestResult {
+        suite, name, log, ..
+    } = result;
+    let mut lines = vec![format!("{suite} {name} ({boot})")];
+    lines.extend(
+        log.iter()
+            .take(FAILURE_LINES)
+            .map(|line| format!("  {line}")),
+    );
+    if log.len() > FAILURE_LINES {
+        let more = log.len() - FAILURE_LINES;
+        lines.push(format!("  ... and {more} lines more above"));
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]

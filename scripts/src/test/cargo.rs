@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::Ended;
 use crate::command::{command, last_lines, stream};
 use crate::context::Context;
 use crate::guest::results::Tally;
@@ -33,14 +34,14 @@ pub fn format(ctx: &Context) -> Result<Tally> {
 }
 
 /// Unit and property tests.
-pub fn host(ctx: &Context) -> Result<Tally> {
+pub fn host(ctx: &Context) -> Result<Ended> {
     let mut cargo = cargo(ctx)?;
     cargo.args(["test", "--workspace", "--no-fail-fast"]);
     test(ctx, "host", &mut cargo)
 }
 
 /// Every interleaving of the ring's protocol.
-pub fn loom(ctx: &Context) -> Result<Tally> {
+pub fn loom(ctx: &Context) -> Result<Ended> {
     let mut cargo = cargo(ctx)?;
     cargo.args(["test", "--package", "kevent-model", "--test", "loom"]);
     cargo.args(["--release", "--no-fail-fast"]);
@@ -59,7 +60,7 @@ fn cargo(ctx: &Context) -> Result<Command> {
     Ok(cargo)
 }
 
-fn test(ctx: &Context, name: &str, cargo: &mut Command) -> Result<Tally> {
+fn test(ctx: &Context, name: &str, cargo: &mut Command) -> Result<Ended> {
     let log = ctx.cache.join("log").join(format!("test-{name}"));
     let step = progress::Step::start(format!("cargo test: {name}"));
     let mut text = String::new();
@@ -76,7 +77,17 @@ fn test(ctx: &Context, name: &str, cargo: &mut Command) -> Result<Tally> {
     } else if tally.passed == 0 {
         bail!("cargo ran no test; its output is in {}", log.display());
     }
-    Ok(tally)
+    Ok(Ended {
+        tally,
+        failures: failures(&text),
+    })
+}
+
+/// The names in the lines "test name ... FAILED".
+fn failures(text: &str) -> Vec<String> {
+    let lines = text.lines();
+    let names = lines.filter_map(|line| line.strip_prefix("test ")?.strip_suffix(" ... FAILED"));
+    names.map(str::to_owned).collect()
 }
 
 /// The sum of the lines "test result: ok. 3 passed; 0 failed; 1 ignored; ...".
@@ -123,6 +134,12 @@ mod tests {
             tally(TEXT, false).to_string(),
             "8 passed, 2 failed, 1 skipped"
         );
+    }
+
+    #[test]
+    fn failures_are_named() {
+        let text = "test a::b ... ok\ntest a::c ... FAILED\ntest result: FAILED. 1 passed\n";
+        assert_eq!(failures(text), ["a::c"]);
     }
 
     #[test]
