@@ -22,7 +22,7 @@ use config::Wanted;
 
 /// Configures the kernel from the fragments in qemu/ and builds it.
 ///
-/// The fragments are kernel.config, the architecture's, that of --debug or --rt, and
+/// The fragments are kernel.config, the architecture's, that of --debug, --rt or --kcsan, and
 /// inline-helpers.config where clang and rustc share one LLVM. Every line of them must be in the
 /// configuration that results.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -44,7 +44,7 @@ pub struct Args {
 
     /// Build the kernel after each patch, with CONFIG_KEVENT off and on: Rust and what the
     /// series touches. A warning is a failure
-    #[arg(long, conflicts_with_all = ["debug", "rt", "config", "variant", "configure"])]
+    #[arg(long, conflicts_with_all = ["kernel", "config", "variant", "configure"])]
     pub each: bool,
 }
 

@@ -13,6 +13,8 @@ pub enum Flavour {
     Debug,
     /// With PREEMPT_RT.
     Rt,
+    /// With what finds data races.
+    Kcsan,
 }
 
 /// Which kernel, on the command line.
@@ -20,12 +22,16 @@ pub enum Flavour {
 #[group(skip)]
 pub struct Args {
     /// The kernel that finds bugs: KASAN, UBSAN, lockdep, kmemleak and others
-    #[arg(long, conflicts_with = "rt")]
+    #[arg(long, group = "kernel")]
     debug: bool,
 
     /// The kernel with PREEMPT_RT, and with lockdep
-    #[arg(long)]
+    #[arg(long, group = "kernel")]
     rt: bool,
+
+    /// The kernel that finds data races
+    #[arg(long, group = "kernel")]
+    kcsan: bool,
 }
 
 impl Args {
@@ -33,6 +39,7 @@ impl Args {
         match self {
             Args { debug: true, .. } => Flavour::Debug,
             Args { rt: true, .. } => Flavour::Rt,
+            Args { kcsan: true, .. } => Flavour::Kcsan,
             _ => Flavour::Ordinary,
         }
     }
@@ -45,13 +52,14 @@ impl Flavour {
             Flavour::Ordinary => None,
             Flavour::Debug => Some("debug"),
             Flavour::Rt => Some("rt"),
+            Flavour::Kcsan => Some("kcsan"),
         }
     }
 
     /// Fails where the architecture has no such kernel.
     pub fn check(self, arch: Arch) -> Result<()> {
         match (arch, self.name()) {
-            (Arch::Um, Some(name)) => bail!("{} has no {name} kernel", arch.name()),
+            (Arch::Um, Some(name)) | (Arch::Arm64, Some(name @ "kcsan")) => bail!("{} has no {name} kernel", arch.name()),
             _ => Ok(()),
         }
     }
@@ -83,13 +91,15 @@ mod tests {
         assert_eq!(parse(&[]), Some(Flavour::Ordinary));
         assert_eq!(parse(&["--debug"]), Some(Flavour::Debug));
         assert_eq!(parse(&["--rt"]), Some(Flavour::Rt));
+        assert_eq!(parse(&["--kcsan"]), Some(Flavour::Kcsan));
         assert_eq!(parse(&["--debug", "--rt"]), None);
+        assert_eq!(parse(&["--kcsan", "--rt"]), None);
     }
 
     #[test]
     fn each_has_its_fragment() {
         let qemu = Path::new(env!("CARGO_MANIFEST_DIR")).join("../qemu");
-        for flavour in [Flavour::Debug, Flavour::Rt] {
+        for flavour in [Flavour::Debug, Flavour::Rt, Flavour::Kcsan] {
             let name = flavour.name().unwrap();
             assert!(qemu.join(format!("{name}.config")).is_file(), "{name}");
         }
@@ -101,5 +111,11 @@ mod tests {
         assert!(Flavour::Ordinary.check(Arch::Um).is_ok());
         assert!(Flavour::Debug.check(Arch::Um).is_err());
         assert!(Flavour::Rt.check(Arch::Arm64).is_ok());
+    }
+
+    #[test]
+    fn only_rustc_for_x86_64_is_told_to_look_for_races() {
+        assert!(Flavour::Kcsan.check(Arch::X86_64).is_ok());
+        assert!(Flavour::Kcsan.check(Arch::Arm64).is_err());
     }
 }

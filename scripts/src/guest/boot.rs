@@ -80,6 +80,13 @@ const RT: Boot = Boot {
     ..SMP
 };
 
+const KCSAN: Boot = Boot {
+    name: "kcsan",
+    title: "2 CPUs, KCSAN",
+    patience: 10,
+    ..SMP
+};
+
 /// When a slow kernel is said to hang: after the seconds that detectors may be given at most, as the
 /// machine has more to do.
 const LOCKUPS: &str = " watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120";
@@ -89,6 +96,7 @@ pub fn boots(arch: Arch, flavour: Flavour) -> &'static [Boot] {
     match (flavour, arch) {
         (Flavour::Debug, _) => &[DEBUG],
         (Flavour::Rt, _) => &[RT],
+        (Flavour::Kcsan, _) => &[KCSAN],
         (Flavour::Ordinary, Arch::X86_64) => &[SMP, COMPAT, COUNTED],
         (Flavour::Ordinary, Arch::Arm64) => &[SMP, COUNTED],
         (Flavour::Ordinary, Arch::Um) => &[UM],
