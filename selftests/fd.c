@@ -7,7 +7,7 @@
 #include <sys/select.h>
 #include <sys/socket.h>
 
-#include "harness.h"
+#include "sources.h"
 
 #define EXEC_FD	"KEVENT_SELFTEST_FD"
 
@@ -279,20 +279,25 @@ static bool uring_open(struct uring *u)
 	return true;
 }
 
-static int uring_poll(struct uring *u, int fd, uint32_t len)
+static int uring_submit(struct uring *u, struct io_uring_sqe sqe)
 {
 	unsigned int tail = *u->sq_tail, slot = tail & *u->sq_mask;
 
-	u->sqes[slot] = (struct io_uring_sqe){
+	u->sqes[slot] = sqe;
+	u->sq_array[slot] = slot;
+	__atomic_store_n(u->sq_tail, tail + 1, __ATOMIC_RELEASE);
+	return (int)syscall(__NR_io_uring_enter, u->fd, 1, 0, 0, NULL, 0);
+}
+
+static int uring_poll(struct uring *u, int fd, uint32_t len)
+{
+	return uring_submit(u, (struct io_uring_sqe){
 		.opcode = IORING_OP_POLL_ADD,
 		.fd = fd,
 		.poll32_events = POLLIN,
 		.len = len,
 		.user_data = (uint64_t)fd,
-	};
-	u->sq_array[slot] = slot;
-	__atomic_store_n(u->sq_tail, tail + 1, __ATOMIC_RELEASE);
-	return (int)syscall(__NR_io_uring_enter, u->fd, 1, 0, 0, NULL, 0);
+	});
 }
 
 /* The next completion, at most after waiting for it; NULL: none. */
@@ -350,6 +355,35 @@ TEST_F(fd, io_uring_multishot)
 		EXPECT_NE(0U, cqe->flags & IORING_CQE_F_MORE);
 	}
 	close(u.fd);
+}
+
+/* An eventfd that io_uring signals, with a bit of its own in the key, is like any other. */
+TEST_F(fd, io_uring_signals)
+{
+	int file = eventfd(0, 0), other = kevent_init(NULL, 0, 0), i;
+	eventfd_t count;
+	struct uring u;
+
+	if (!uring_open(&u))
+		SKIP(return, "no io_uring: errno %d", errno);
+	ASSERT_EQ(0, (int)syscall(__NR_io_uring_register, u.fd, IORING_REGISTER_EVENTFD, &file, 1));
+	ASSERT_EQ(1, add_file(self->fd, file, POLLIN, KEVENT_REQ_ET));
+	/* Who wants what it does not say is not told. */
+	ASSERT_EQ(1, add_file(other, file, POLLOUT, KEVENT_REQ_ET));
+	ASSERT_EQ(1, get_now(other, 8, self->ev));
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(1, uring_submit(&u, (struct io_uring_sqe){ .opcode = IORING_OP_NOP }));
+		ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+		EXPECT_EQ((uint32_t)POLLIN, self->ev[0].fired);
+		EXPECT_EQ(0, flags_of(self->ev) & KEVENT_RET_RECHECK);
+		EXPECT_EQ(0, get_now(other, 8, self->ev));
+		ASSERT_EQ(0, eventfd_read(file, &count));
+		/* A read says that it can be written. */
+		ASSERT_EQ(1, get_now(other, 8, self->ev));
+	}
+	close(u.fd);
+	close(file);
+	close(other);
 }
 
 /*
