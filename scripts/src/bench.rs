@@ -248,7 +248,7 @@ fn measure_in_one_boot(
 ) -> Result<String> {
     let archive = pack(ctx, kernel, boot, names)?;
     let guest = selftests::guest(ctx, kernel, boot, &archive, Mode::Exec)?;
-    let step = Step::start(&format!("Measuring {}", names.join(", ")));
+    let step = Step::start(format!("Measuring {}", names.join(", ")));
     let lines = Lines::default();
     let ports = vec![lines.port("stdout"), lines.port("stderr")];
     let code = exec::follow(ctx, guest, ports, LIMITS)?;

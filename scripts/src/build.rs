@@ -74,10 +74,21 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 
 /// Sees to it that the kernel is built from what the tree and the fragments are now.
 pub fn ensure(ctx: &Context, flavour: Flavour, args: &Args) -> Result<Kernel> {
+    ensure_changed(ctx, flavour, args, |_| Ok(()))
+}
+
+/// The same of a tree that `change` has changed, until it is made again for anything else.
+pub fn ensure_changed(
+    ctx: &Context,
+    flavour: Flavour,
+    args: &Args,
+    change: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Kernel> {
     flavour.check(ctx.arch)?;
     let _lock = ctx.lock()?;
     setup::ensure(ctx)?;
     let tree = tree::ensure(ctx)?;
+    change(&tree.path)?;
     let folder = folder(ctx, flavour, args.variant.as_deref());
     for path in [&tree.path, &folder] {
         check_name(path)?;

@@ -21,7 +21,8 @@ pub struct Edits {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// The id of the patch that makes it.
+    /// The id of the patch that makes it; none in a mutant.
+    #[serde(default)]
     pub patch: String,
     after: Option<String>,
     before: Option<String>,

@@ -1,10 +1,12 @@
 //! Kernels beside the ordinary one, each made by one more fragment in qemu/.
 
 use anyhow::{Result, bail};
+use serde::Deserialize;
 
 use crate::arch::Arch;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Flavour {
     /// The one that is measured.
     #[default]

@@ -18,6 +18,7 @@ mod tools;
 mod abi;
 mod bench;
 mod build;
+mod mutants;
 mod run;
 mod series;
 mod setup;
@@ -67,6 +68,8 @@ enum Verb {
     Run(run::Args),
     /// Does everything at once, and accounts for each event
     Stress(stress::Args),
+    /// Breaks the kernel on purpose, and names the detector that notices
+    Mutants(mutants::Args),
     /// Measures what an event costs, against epoll and io_uring
     Bench(bench::Args),
     /// Compares the binary interface with its golden file
@@ -86,6 +89,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),
+        Verb::Mutants(args) => mutants::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Abi(args) => abi::run(&ctx, args),
         Verb::Tables(args) => tables::run(&ctx, args),

@@ -68,6 +68,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         only: args.only,
         boot: args.boot,
         patience: args.patience,
+        until_report: false,
     };
     let summary = selftests::run(ctx, &kernel, &choice)?;
     println!("{}", summary.tally);
@@ -84,13 +85,18 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 /// The kernel, made as far as needed.
 pub fn kernel(ctx: &Context, flavour: Flavour, accel: Accel) -> Result<Kernel> {
     let built = build::ensure(ctx, flavour, &build::Args::default())?;
-    Ok(Kernel {
+    Ok(booted(built, flavour, accel))
+}
+
+/// How to boot a kernel that was built.
+pub fn booted(built: build::Kernel, flavour: Flavour, accel: Accel) -> Kernel {
+    Kernel {
         tree: built.tree.path,
         image: built.image,
         config: built.folder.join(".config"),
         flavour,
         accel,
-    })
+    }
 }
 
 /// What every guest has, and the selftests where they are wanted.

@@ -54,6 +54,8 @@ pub struct Choice {
     pub boot: Option<String>,
     /// What the time limits are multiplied with.
     pub patience: u32,
+    /// Whether a boot ends with the first report of its kernel.
+    pub until_report: bool,
 }
 
 /// What all boots together brought.
@@ -116,7 +118,7 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
             patience,
         };
         let guest = guest(ctx, kernel, boot, archive, mode)?;
-        let report = follow(boot, guest, limits, suite)?;
+        let report = follow(boot, guest, limits, suite, choice.until_report)?;
         let console = format!("log/console-{}-{}", ctx.arch.name(), boot.name);
         let console = ctx.cache.join(console);
         write_atomic(&console, report.console.join("\n") + "\n")?;
@@ -262,7 +264,13 @@ pub fn guest(
     )))
 }
 
-fn follow(boot: &Boot, guest: Guest, limits: Limits, mut suite: Suite<'_>) -> Result<Report> {
+fn follow(
+    boot: &Boot,
+    guest: Guest,
+    limits: Limits,
+    mut suite: Suite<'_>,
+    until_report: bool,
+) -> Result<Report> {
     println!("booting: {}", boot.title);
     let start = Instant::now();
     let mut shown = 0;
@@ -272,7 +280,10 @@ fn follow(boot: &Boot, guest: Guest, limits: Limits, mut suite: Suite<'_>) -> Re
                 if let Some(meaning) = suite.console(line.clone()) {
                     println!("{:8} the kernel reports: {line} ({meaning})", boot.name);
                 }
-                Next::Go
+                match until_report && suite.has_reported() {
+                    true => Next::Stop,
+                    false => Next::Go,
+                }
             }
             Event::Report(line) => suite.report(&line),
             Event::Qemu(line) => {

@@ -32,6 +32,8 @@ pub enum Next {
     Go,
     /// Nothing more comes: the guest shall end soon.
     Farewell,
+    /// That is enough.
+    Stop,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub enum End {
     TooLong(Duration),
     /// It had said everything and did not end.
     Lingering,
+    /// The watcher had enough.
+    Stopped,
 }
 
 #[derive(Clone, Copy)]
@@ -141,8 +145,10 @@ pub fn follow(
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(event) => {
                 heard = Instant::now();
-                if let Next::Farewell = seen(event) {
-                    farewell = true;
+                match seen(event) {
+                    Next::Go => {}
+                    Next::Farewell => farewell = true,
+                    Next::Stop => return Ok(End::Stopped),
                 }
             }
             Err(RecvTimeoutError::Timeout) if farewell => return Ok(End::Lingering),
@@ -245,6 +251,15 @@ mod tests {
     fn endless_talk_ends_too() {
         let script = "while sleep 0.05; do echo again; done";
         assert_eq!(play(script, limits(LONG, MOMENT)).0, End::TooLong(MOMENT));
+    }
+
+    #[test]
+    fn it_is_ended_when_that_is_enough() {
+        let mut sh = command("bash");
+        sh.args(["-c", "echo boot; exec sleep 60"]);
+        let limits = limits(LONG, LONG);
+        let end = follow(Guest::qemu(sh), Vec::new(), limits, |_| Next::Stop);
+        assert_eq!(end.unwrap(), End::Stopped);
     }
 
     #[test]

@@ -74,6 +74,12 @@ impl<'a> Suite<'a> {
         self.program.as_ref().map(Program::name)
     }
 
+    /// Whether a report of the kernel was seen whole.
+    pub fn has_reported(&self) -> bool {
+        let first = self.splats.first();
+        first.is_some_and(|(start, _)| self.console.len() >= start + REPORT_LINES)
+    }
+
     /// A line of the console; gives what it reports if it is a report of the kernel.
     pub fn console(&mut self, line: String) -> Option<String> {
         let found = self.ktap.line(&line);
@@ -154,6 +160,7 @@ impl<'a> Suite<'a> {
         self.end_program(None, 0);
         let why = match how {
             End::Off if self.ended => None,
+            End::Stopped => None,
             End::Off => Some("the guest ended before its tests did".to_owned()),
             End::Broken(code) => Some(format!("QEMU failed with exit code {code:?}")),
             End::Silent(time) => Some(format!("nothing was heard for {} s", time.as_secs())),
