@@ -61,7 +61,9 @@ impl Flavour {
     /// Fails where the architecture has no such kernel.
     pub fn check(self, arch: Arch) -> Result<()> {
         match (arch, self.name()) {
-            (Arch::Um, Some(name)) | (Arch::Arm64, Some(name @ "kcsan")) => bail!("{} has no {name} kernel", arch.name()),
+            (Arch::Um, Some(name)) | (Arch::Arm64, Some(name @ "kcsan")) => {
+                bail!("{} has no {name} kernel", arch.name())
+            }
             _ => Ok(()),
         }
     }
