@@ -68,7 +68,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         only: args.only,
         boot: args.boot,
         patience: args.patience,
-        until_report: false,
+        ..Choice::default()
     };
     let summary = selftests::run(ctx, &kernel, &choice)?;
     println!("{}", summary.tally);

@@ -5,6 +5,7 @@ use anyhow::{Result, bail};
 use crate::context::Context;
 use crate::flavour;
 use crate::guest::boot::Accel;
+use crate::guest::selftests::Kernel;
 use crate::run;
 
 /// The selftest that does it.
@@ -38,15 +39,21 @@ pub struct Args {
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let kernel = run::kernel(ctx, args.flavour.flavour(), args.accel)?;
-    let program = {
-        let _lock = ctx.lock()?;
-        run::selftest(ctx, &kernel, PROGRAM)?
-    };
-    let mut words = vec![program.display().to_string()];
-    words.push((u64::from(args.minutes) * 60).to_string());
+    let mut words = vec![(u64::from(args.minutes) * 60).to_string()];
     words.extend(args.seed.map(|seed| seed.to_string()));
     words.extend(args.worker.map(|worker| worker.to_string()));
-    match run::command(ctx, &kernel, &words)? {
+    account(ctx, &kernel, words)
+}
+
+/// Runs the program with `words`, and fails unless it accounts for each event.
+pub fn account(ctx: &Context, kernel: &Kernel, words: Vec<String>) -> Result<()> {
+    let program = {
+        let _lock = ctx.lock()?;
+        run::selftest(ctx, kernel, PROGRAM)?
+    };
+    let mut command = vec![program.display().to_string()];
+    command.extend(words);
+    match run::command(ctx, kernel, &command)? {
         0 => Ok(()),
         code => bail!("not all is accounted for (exit code {code})"),
     }

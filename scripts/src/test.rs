@@ -12,9 +12,9 @@ use crate::context::Context;
 use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
-use crate::guest::selftests::{self, Choice};
+use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
-use crate::{abi, bench, build, run, series, setup, tree};
+use crate::{abi, bench, build, run, series, setup, stress, tree};
 
 /// Runs every test of the project.
 ///
@@ -95,11 +95,35 @@ fn build_linux(ctx: &Context, _: &Args) -> Result<Ended> {
 
 fn run_selftests(ctx: &Context, args: &Args) -> Result<Ended> {
     let kernel = run::kernel(ctx, Flavour::Ordinary, args.accel)?;
+    selftests_of(ctx, &kernel, args, None)
+}
+
+fn build_debug(ctx: &Context, _: &Args) -> Result<Ended> {
+    build::ensure(ctx, Flavour::Debug, &build::Args::default()).map(|_| Ended::default())
+}
+
+fn run_debug(ctx: &Context, args: &Args) -> Result<Ended> {
+    let kernel = run::kernel(ctx, Flavour::Debug, args.accel)?;
+    selftests_of(ctx, &kernel, args, Some(ON_DEBUG))
+}
+
+fn run_stress(ctx: &Context, args: &Args) -> Result<Ended> {
+    let kernel = run::kernel(ctx, Flavour::Debug, args.accel)?;
+    stress::account(ctx, &kernel, vec![STRESS_SECONDS.to_owned()]).map(|()| passed(1))
+}
+
+fn selftests_of(
+    ctx: &Context,
+    kernel: &Kernel,
+    args: &Args,
+    among: Option<&'static [&'static str]>,
+) -> Result<Ended> {
     let choice = Choice {
+        among,
         patience: args.patience,
         ..Choice::default()
     };
-    let summary = selftests::run(ctx, &kernel, &choice)?;
+    let summary = selftests::run(ctx, kernel, &choice)?;
     if let Some(measured) = summary.measured {
         println!("{measured}");
     }
@@ -113,9 +137,18 @@ fn check_bench(ctx: &Context, _: &Args) -> Result<Ended> {
     bench::check(ctx).map(passed)
 }
 
+/// What runs on the debug kernel: the calls, what may fail in them, closing, the ring against a hostile
+/// sharer. `cargo xtask run --debug` has all, which takes too long for each time.
+const ON_DEBUG: &[&str] = &[
+    "commit", "ctl", "fault", "fd", "get", "hostile", "init", "mix", "ring", "threads", "wakeups",
+];
+
+/// How long everything is done at once there.
+const STRESS_SECONDS: &str = "60";
+
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 13] = [
-    step("setup", 300, None, |ctx, _| {
+const STEPS: [Step; 16] = [
+    step("setup", 240, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
     step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
@@ -129,11 +162,14 @@ const STEPS: [Step; 13] = [
     step("series", 60, Some("setup"), |ctx, _| {
         series::check(ctx).map(|()| passed(1))
     }),
-    step("build", 600, Some("tree"), build_linux),
-    step("run", 600, Some("build"), run_selftests),
-    step("bench", 120, Some("build"), check_bench).on(Arch::X86_64),
-    step("build arm64", 600, Some("tree"), build_linux).on(Arch::Arm64),
-    step("run arm64", 480, Some("build arm64"), run_selftests).on(Arch::Arm64),
+    step("build", 420, Some("tree"), build_linux),
+    step("run", 420, Some("build"), run_selftests),
+    step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
+    step("build debug", 720, Some("tree"), build_debug).on(Arch::X86_64),
+    step("run debug", 180, Some("build debug"), run_debug).on(Arch::X86_64),
+    step("stress", 90, Some("build debug"), run_stress).on(Arch::X86_64),
+    step("build arm64", 420, Some("tree"), build_linux).on(Arch::Arm64),
+    step("run arm64", 330, Some("build arm64"), run_selftests).on(Arch::Arm64),
 ];
 
 fn passed(passed: usize) -> Ended {

@@ -50,12 +50,21 @@ pub struct Kernel {
 pub struct Choice {
     /// The test programs; all without it.
     pub only: Option<Pattern>,
+    /// Of these, only such; all without it.
+    pub among: Option<&'static [&'static str]>,
     /// The name of a boot; all without it.
     pub boot: Option<String>,
     /// What the time limits are multiplied with.
     pub patience: u32,
     /// Whether a boot ends with the first report of its kernel.
     pub until_report: bool,
+}
+
+impl Choice {
+    fn has(&self, program: &str) -> bool {
+        let among = self.among.as_ref();
+        among.is_none_or(|among| among.contains(&program))
+    }
 }
 
 /// What all boots together brought.
@@ -90,10 +99,9 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
     if boots.is_empty() {
         bail!("{} has no boot of that name", ctx.arch.name());
     }
-    let only = choice.only.as_ref();
-    let native = pack(ctx, &compiler, kernel, &out, only, false)?;
+    let native = pack(ctx, &compiler, kernel, &out, choice, false)?;
     let compat = boots.iter().any(|boot| boot.compat);
-    let compat = compat.then(|| pack(ctx, &compiler, kernel, &out, only, true));
+    let compat = compat.then(|| pack(ctx, &compiler, kernel, &out, choice, true));
     let compat = compat.transpose()?;
 
     let limit = time_limit(&ctx.repo)?;
@@ -140,7 +148,7 @@ fn pack(
     compiler: &Compiler<'_>,
     kernel: &Kernel,
     out: &Path,
-    only: Option<&Pattern>,
+    choice: &Choice,
     compat: bool,
 ) -> Result<(Vec<Program>, PathBuf)> {
     let tools = ctx.tools();
@@ -159,10 +167,10 @@ fn pack(
     };
     let init = compiler.init(&native, out)?;
     let name = programs.folder;
-    let mut programs = compiler.selftests(&programs, out, only)?;
+    let mut programs = compiler.selftests(&programs, out, choice.only.as_ref())?;
     let config = fs::read_to_string(&kernel.config);
     let config = config.with_context(|| format!("cannot read {}", kernel.config.display()))?;
-    programs.retain(|program| is_for(&program.name, &config));
+    programs.retain(|program| is_for(&program.name, &config) && choice.has(&program.name));
     let mut initramfs = Initramfs::new(&init);
     add(&mut initramfs, &programs);
     let archive = out.join(format!("{name}.cpio"));
