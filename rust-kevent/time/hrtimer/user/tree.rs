@@ -5,6 +5,7 @@
 use crate::bindings;
 use core::ptr::{
     null_mut,
+    with_exposed_provenance_mut,
     NonNull, //
 };
 
@@ -111,6 +112,25 @@ impl Tree {
         }
     }
 
+    /// The node beside the first or last one, or null.
+    ///
+    /// # Safety
+    ///
+    /// `end` must be the first or last node.
+    #[inline]
+    unsafe fn beside(end: *const Node) -> *mut Node {
+        // SAFETY: By the safety requirement.
+        let links = unsafe { &(*end).links };
+        // On one side is nothing, so the other has one node at most: more would not be balanced.
+        for child in [links.rb_right, links.rb_left] {
+            if !child.is_null() {
+                return child.cast();
+            }
+        }
+        // The parent, without the colour.
+        with_exposed_provenance_mut(links.__rb_parent_color as usize & !3)
+    }
+
     /// Takes a node out.
     ///
     /// # Safety
@@ -123,12 +143,12 @@ impl Tree {
         // SAFETY: By the safety requirement and the type invariant.
         unsafe {
             if self.first == node {
-                self.first = bindings::rb_next(node.cast()).cast();
+                self.first = Self::beside(node);
                 if self.first.is_null() {
                     self.last = null_mut();
                 }
             } else if self.last == node {
-                self.last = bindings::rb_prev(node.cast()).cast();
+                self.last = Self::beside(node);
             }
             bindings::rb_erase(node.cast(), &mut self.root);
         }
