@@ -229,17 +229,17 @@ impl Clockwork {
 impl Expire for Clockwork {
     type Owner = Queue;
 
-    fn expired(queue: &Queue, due: &mut Due<'_, Self>) {
+    fn expired(queue: &Queue, due: Due<'_, Self>) {
         let mut inner = queue.lock();
         let mut wake = Wake::None;
         let mut events = 0u32;
-        while due.take(|clockwork, now, expires| {
+        due.take(|clockwork, now, expires| {
             let (count, next) = clockwork.expirations(now, expires);
             let woken = report(queue, &mut inner, clockwork.handle, count)?;
             wake = wake.or(woken);
             events = events.wrapping_add(u32::from(woken != Wake::None));
             Some(clockwork.go_on(next?, woken))
-        }) {}
+        });
         queue.wake(inner, wake, events);
     }
 }

@@ -122,11 +122,11 @@ pub trait Expire: Send + Sized {
     /// Who has such timers.
     type Owner: HasUserTimers<Self>;
 
-    /// Timers expired, at least one. Those that are not taken from `due` expire again at once.
+    /// Timers expired, at least one. If they are not taken from `due`, they expire again at once.
     ///
     /// The lock of the timers is held, so none may be started, adjusted or stopped. The context may be
     /// a hard interrupt.
-    fn expired(owner: &Self::Owner, due: &mut Due<'_, Self>);
+    fn expired(owner: &Self::Owner, due: Due<'_, Self>);
 }
 
 /// Who has timers. Implemented by [`impl_has_user_timers!`](crate::impl_has_user_timers).
@@ -278,15 +278,15 @@ impl<T: Expire> UserTimers<T> {
         // SAFETY: By the type invariant. It is not dropped as long as the lock is held, even if it is
         // taken out of the tree; see `UserTimer::used`.
         let owner = unsafe { &(*UserTimer::<T>::of(first)).owner };
-        let mut due = Due {
+        let due = Due {
             tree: &mut line.tree,
             clock,
             now,
-            next: Some(first),
-            left: ROUND,
+            first,
+            most: ROUND,
             _timers: PhantomData,
         };
-        T::expired(owner, &mut due);
+        T::expired(owner, due);
     }
 
     /// Makes the `hrtimer` run in time.
@@ -372,42 +372,52 @@ impl<T: Expire> PinnedDrop for UserTimers<T> {
     }
 }
 
-/// Timers that have expired, to be taken one by one.
+/// Timers that have expired.
 pub struct Due<'a, T: Expire> {
     tree: &'a mut Tree,
     clock: UserClock,
     now: i64,
-    next: Option<NonNull<Node>>,
-    left: u32,
+    first: NonNull<Node>,
+    /// How many may be taken.
+    most: u32,
     _timers: PhantomData<&'a T>,
 }
 
 impl<T: Expire> Due<'_, T> {
-    /// Takes a timer, if there is one. `expire` gets its state, the time by its clock, and when it was
-    /// to expire, and returns when it expires next, if it does.
+    /// Takes each out of the tree. `expire` gets its state, the time by its clock, and when it was to
+    /// expire, and returns when it expires next, if it does.
     #[inline]
-    pub fn take(&mut self, expire: impl FnOnce(&mut T, i64, i64) -> Option<i64>) -> bool {
-        let Some(node) = self.next.filter(|_| self.left != 0) else {
-            return false;
-        };
-        // SAFETY: It is in the tree.
-        let expires = unsafe { self.tree.expires(node) };
-        if expires > self.now {
-            return false;
+    pub fn take(self, mut expire: impl FnMut(&mut T, i64, i64) -> Option<i64>) {
+        let Due {
+            tree,
+            clock,
+            now,
+            first,
+            most,
+            ..
+        } = self;
+        let mut next = Some(first);
+        for _ in 0..most {
+            let Some(node) = next else {
+                break;
+            };
+            // SAFETY: It is in the tree.
+            let expires = unsafe { tree.expires(node) };
+            if expires > now {
+                break;
+            }
+            // SAFETY: By the invariant of `UserTimers`, whose lock is held.
+            let place = unsafe { &mut *(*UserTimer::<T>::of(node)).place.get() };
+            // SAFETY: It is in the tree.
+            unsafe { tree.unlink(node) };
+            place.queued = None;
+            if let Some(expires) = expire(&mut place.state, now, expires) {
+                // SAFETY: It is in no tree, and its `drop()` takes it out.
+                unsafe { tree.link(node, expires) };
+                place.queued = Some(clock);
+            }
+            next = tree.first();
         }
-        // SAFETY: By the invariant of `UserTimers`, whose lock is held.
-        let place = unsafe { &mut *(*UserTimer::<T>::of(node)).place.get() };
-        // SAFETY: It is in the tree.
-        unsafe { self.tree.unlink(node) };
-        place.queued = None;
-        if let Some(expires) = expire(&mut place.state, self.now, expires) {
-            // SAFETY: It is in no tree, and its `drop()` takes it out.
-            unsafe { self.tree.link(node, expires) };
-            place.queued = Some(self.clock);
-        }
-        self.left = self.left.wrapping_sub(1);
-        self.next = self.tree.first();
-        true
     }
 }
 
@@ -518,15 +528,15 @@ impl<T: Expire> UserTimer<T> {
         };
         let line = line(&mut lines, clock);
         if expires <= now {
-            let mut due = Due {
+            let due = Due {
                 tree: &mut line.tree,
                 clock,
                 now,
-                next: Some(self.node()),
-                left: 1,
+                first: self.node(),
+                most: 1,
                 _timers: PhantomData,
             };
-            T::expired(&self.owner, &mut due);
+            T::expired(&self.owner, due);
         }
         // SAFETY: The line is that of the clock, and locked.
         unsafe { timers.arm(line, clock) };
