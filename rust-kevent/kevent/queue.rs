@@ -409,7 +409,7 @@ impl Queue {
         later: bool,
     ) {
         let wake = match special {
-            true => inner.events.posted(target.handle),
+            true => inner.events.posted(&target.spot, target.handle),
             false => Wake::One,
         };
         Self::announce(&target.queue, inner, wake, mask, later);

@@ -424,14 +424,18 @@ impl<M: Memory, T> State<M, T> {
 
     /// A source says that the bits of `fired` are true, of which those count that are wanted or in
     /// `always`. Returns nothing if that concerns nobody.
-    #[inline]
+    #[inline(always)]
     pub fn report(&mut self, handle: Handle, fired: &Fired, always: u32) -> Option<Wake> {
-        let spot = self.spot(handle)?;
-        match self.post(&spot, &handle, fired, always) {
-            Some(false) => Some(Wake::One),
-            Some(true) => Some(self.posted(handle)),
-            None => self.report_otherwise(handle, fired, always),
-        }
+        let registration = self.table.get_mut(handle)?;
+        let (ring, pending) = (&mut self.ring, &mut self.pending);
+        let Some(before) = Self::make(registration, &handle, ring, pending, fired, always) else {
+            return self.report_otherwise(handle, fired, always);
+        };
+        let wake = Self::wake(registration);
+        // Only a plain one was put on the pending list here, and for that nothing follows.
+        let follows = Self::follow(registration, handle, &mut self.again, &mut self.dead);
+        self.link(before.or(follows), handle);
+        Some(wake)
     }
 
     /// What [`State::report()`] does if [`State::post()`] has done nothing.
@@ -460,12 +464,6 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// Where a registration is, for [`State::post()`].
-    #[inline]
-    pub fn spot(&mut self, handle: Handle) -> Option<Spot<Registration<T>>> {
-        self.table.spot(handle)
-    }
-
     /// The most common case of [`State::report()`]: the registration at `spot`, which is that of
     /// `handle`, is armed, its newest event is done with, nothing waits for room, and the next slot is
     /// free; or there is no ring. Returns nothing, and has done nothing, if it is not so. Else whether
@@ -479,36 +477,51 @@ impl<M: Memory, T> State<M, T> {
         always: u32,
     ) -> Option<bool> {
         let registration = self.table.at(spot)?;
+        let special = !registration.is_plain();
+        let (ring, pending) = (&mut self.ring, &mut self.pending);
+        let before = Self::make(registration, handle, ring, pending, fired, always)?;
+        self.link(before, *handle);
+        Some(special)
+    }
+
+    /// The same for who has the registration at hand. Returns the one before it on the list that it
+    /// went on, for [`State::link()`].
+    #[inline(always)]
+    fn make(
+        registration: &mut Registration<T>,
+        handle: &Handle,
+        ring: &mut Option<Ring<M>>,
+        pending: &mut List,
+        fired: &Fired,
+        always: u32,
+    ) -> Option<Option<Handle>> {
         let mask = Self::mask_of(registration, fired, always);
         if mask == 0 || registration.phase != Phase::Armed {
             return None;
         }
-        let (fired, special) = (Fired { mask, ..*fired }, !registration.is_plain());
-        match &mut self.ring {
-            Some(_) if !self.pending.is_empty() => None,
-            Some(ring) => ring
-                .publish(registration, handle, &fired)
-                .then_some(special),
-            None if !special => {
+        let fired = Fired { mask, ..*fired };
+        match ring {
+            Some(_) if !pending.is_empty() => None,
+            Some(ring) => ring.publish(registration, handle, &fired).then_some(None),
+            None if registration.is_plain() => {
                 registration.keep(&fired);
                 registration.phase = Phase::Waiting;
-                if let Some(before) = self.pending.append(registration, *handle) {
-                    self.table.link(before, *handle);
-                }
-                Some(false)
+                Some(pending.append(registration, *handle))
             }
             None => None,
         }
     }
 
-    /// An event was published of a special registration. Returns whom to wake.
-    #[inline(never)]
-    pub fn posted(&mut self, handle: Handle) -> Wake {
-        let Some(registration) = self.table.get(handle) else {
+    /// An event was published of the special registration at `spot`, which is that of `handle`. Returns
+    /// whom to wake.
+    #[inline]
+    pub fn posted(&mut self, spot: &Spot<Registration<T>>, handle: Handle) -> Wake {
+        let Some(registration) = self.table.at(spot) else {
             return Wake::One;
         };
-        let (wake, sequel) = (Self::wake(registration), registration.sequel);
-        self.published(handle, sequel);
+        let wake = Self::wake(registration);
+        let before = Self::follow(registration, handle, &mut self.again, &mut self.dead);
+        self.link(before, handle);
         wake
     }
 
@@ -543,7 +556,7 @@ impl<M: Memory, T> State<M, T> {
             }
             Phase::Free | Phase::Disabled | Phase::Dead | Phase::Ghost => return None,
         }
-        let (wake, sequel) = (Self::wake(registration), registration.sequel);
+        let wake = Self::wake(registration);
         if let Some(ring) = &mut self.ring {
             if ring.merge(registration, fired) {
                 return Some(Wake::None);
@@ -554,7 +567,7 @@ impl<M: Memory, T> State<M, T> {
                 false => false,
             };
             if appended {
-                self.published(handle, sequel);
+                self.published(handle);
                 return Some(wake);
             }
         }
@@ -572,20 +585,47 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    fn published(&mut self, handle: Handle, sequel: Sequel) {
-        let phase = match sequel {
-            Sequel::Nothing => return,
-            Sequel::Again => return self.remember_look(handle),
-            Sequel::Disabled => Phase::Disabled,
-            Sequel::Over => Phase::Dead,
-        };
-        // What is over is on no other list: only what is to be looked at again is on that one, and MODIFY
-        // takes it off.
+    fn published(&mut self, handle: Handle) {
         if let Some(registration) = self.table.get_mut(handle) {
-            registration.phase = phase;
-            if phase == Phase::Dead {
-                self.dead.push(&mut self.table, handle);
+            let before = Self::follow(registration, handle, &mut self.again, &mut self.dead);
+            self.link(before, handle);
+        }
+    }
+
+    /// What follows for a registration when an event of it is published. Returns the one before it on
+    /// the list that it went on, for [`State::link()`].
+    #[inline(always)]
+    fn follow(
+        registration: &mut Registration<T>,
+        handle: Handle,
+        again: &mut List,
+        dead: &mut List,
+    ) -> Option<Handle> {
+        match registration.sequel {
+            Sequel::Nothing => None,
+            Sequel::Again if registration.is_again() => None,
+            Sequel::Again => {
+                registration.set_again(true);
+                again.append(registration, handle)
             }
+            Sequel::Disabled => {
+                registration.phase = Phase::Disabled;
+                None
+            }
+            // What is over is on no other list: only what is to be looked at again is on that one,
+            // and MODIFY takes it off.
+            Sequel::Over => {
+                registration.phase = Phase::Dead;
+                dead.append(registration, handle)
+            }
+        }
+    }
+
+    /// Links a registration that was appended to a list to the one before it, if there is one.
+    #[inline(always)]
+    fn link(&mut self, before: Option<Handle>, appended: Handle) {
+        if let Some(before) = before {
+            self.table.link(before, appended);
         }
     }
 
@@ -695,7 +735,7 @@ impl<M: Memory, T> State<M, T> {
             let Some(registration) = self.table.get(handle) else {
                 break;
             };
-            let (fired, sequel) = (registration.fired(), registration.sequel);
+            let fired = registration.fired();
             let Some(ring) = &mut self.ring else {
                 break;
             };
@@ -704,7 +744,7 @@ impl<M: Memory, T> State<M, T> {
             }
             // Off this list first: a registration is on one list at most.
             self.unpend(handle);
-            self.published(handle, sequel);
+            self.published(handle);
             moved = moved.wrapping_add(1);
         }
         moved
@@ -818,14 +858,14 @@ impl<M: Memory, T> State<M, T> {
             let Some(registration) = run.next(&mut self.table) else {
                 break;
             };
-            let sequel = registration.sequel;
-            // Before the sequel puts it on another list.
+            // Before it is put on another list.
             run.step(&self.pending, registration);
-            if passed < copied {
-                self.published(handle, sequel);
-            } else {
+            if passed >= copied {
                 registration.phase = Phase::Waiting;
+                continue;
             }
+            let before = Self::follow(registration, handle, &mut self.again, &mut self.dead);
+            self.link(before, handle);
         }
         self.pending.cut(rest, copied);
     }
@@ -850,9 +890,7 @@ impl<M: Memory, T> State<M, T> {
                 if !self.unpend(handle) {
                     return false;
                 }
-                if let Some(sequel) = self.table.get(handle).map(|r| r.sequel) {
-                    self.published(handle, sequel);
-                }
+                self.published(handle);
                 true
             }
         }

@@ -39,7 +39,7 @@ use crate::{
             RET_DONE, //
         },
         queue::{
-            Inner,
+            Events,
             New,
             Queue, //
         },
@@ -231,24 +231,32 @@ impl Expire for Clockwork {
 
     fn expired(queue: &Queue, due: Due<'_, Self>) {
         let mut inner = queue.lock();
-        let mut wake = Wake::None;
-        let mut events = 0u32;
-        due.take(|clockwork, now, expires| {
-            let (count, next) = clockwork.expirations(now, expires);
-            let woken = report(queue, &mut inner, clockwork.handle, count)?;
-            wake = wake.or(woken);
-            events = events.wrapping_add(u32::from(woken != Wake::None));
-            Some(clockwork.go_on(next?, woken))
-        });
+        let (wake, events) = report_all(queue, &mut inner.events, due);
         queue.wake(inner, wake, events);
     }
 }
 
+/// Returns whom to wake, and for how many events. Not inlined: what it needs for each timer is reached
+/// from `events`, and so stays in registers.
+#[inline(never)]
+fn report_all(queue: &Queue, events: &mut Events, due: Due<'_, Clockwork>) -> (Wake, u32) {
+    let mut wake = Wake::None;
+    let mut made = 0u32;
+    due.take(|clockwork, now, expires| {
+        let (count, next) = clockwork.expirations(now, expires);
+        let woken = report(queue, events, clockwork.handle, count)?;
+        wake = wake.or(woken);
+        made = made.wrapping_add(u32::from(woken != Wake::None));
+        Some(clockwork.go_on(next?, woken))
+    });
+    (wake, made)
+}
+
 /// Returns whom to wake; nothing if the timer is not to go on.
 #[inline(always)]
-fn report(queue: &Queue, inner: &mut Inner, handle: Handle, count: u64) -> Option<Wake> {
+fn report(queue: &Queue, events: &mut Events, handle: Handle, count: u64) -> Option<Wake> {
     let fired = fired(count);
-    let wake = inner.events.report(handle, &fired, 0)?;
+    let wake = events.report(handle, &fired, 0)?;
     trace::fire(queue, fired.mask, wake != Wake::None);
     Some(wake)
 }
@@ -296,7 +304,7 @@ impl Tie for TimerTie {
             let (count, next) = clockwork.count(now, clockwork.next(expires));
             if count != 0 {
                 let mut inner = queue.lock();
-                let wake = report(queue, &mut inner, clockwork.handle, count)?;
+                let wake = report(queue, &mut inner.events, clockwork.handle, count)?;
                 queue.wake(inner, wake, 1);
             } else if !finished || matches!(clockwork.lag, 0 | FIRST) {
                 return Some(expires);

@@ -139,7 +139,7 @@ fn a_place_is_of_one_table() {
     let (mut one, mut other) = (Host::new(1), Host::new(1));
     let handle = one.add(0, 0);
     assert_eq!(other.add(0, 0), handle);
-    let spot = one.state.spot(handle).expect("it is there");
+    let spot = one.state.table().spot(handle).expect("it is there");
     assert_eq!(other.state.post(&spot, &handle, &bits(1), 0), None);
     assert_eq!(other.head(), 0, "nothing was done");
     assert_eq!(one.state.post(&spot, &handle, &bits(1), 0), Some(false));
