@@ -13,7 +13,6 @@ use super::{
         RET_OUTSTANDING, //
     },
     queue::{
-        template,
         Control,
         New,
         Queue, //
@@ -210,19 +209,17 @@ fn remove<const N: usize>(
 fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     source::lookup(request.kind)?.check(request)?;
     let (inner, handle) = queue.lock_at(request).ok_or(ENOENT)?;
-    let tie = inner.events.tied(handle).cloned();
     if inner.events.template(handle).is_none() {
-        drop(inner);
         return Err(ENOENT);
     }
+    let tie = inner.events.tied(handle).cloned();
     drop(inner);
     if let Some(tie) = &tie {
         tie.with(|tie| tie.prepare(request))?;
     }
     let generation = control.next_generation();
     // It may be over since it was found.
-    let template = template(request, generation);
-    let modified = queue.lock().events.modify(handle, template);
+    let modified = queue.lock().events.modify(handle, request, generation);
     let (outstanding, untaken) = modified.ok_or(ENOENT)?;
     request.data = generation;
     if let Some(tie) = &tie {

@@ -756,18 +756,6 @@ impl WorkItem for Queue {
     }
 }
 
-/// What every event of a registration begins as.
-#[inline]
-pub(crate) fn template(request: &Event, generation: u64) -> Event {
-    Event {
-        error: 0,
-        data: 0,
-        param: [generation, 0],
-        word: 0,
-        ..*request
-    }
-}
-
 impl Control {
     /// What tells a request from those before it.
     pub(crate) fn next_generation(&mut self) -> u64 {

@@ -244,6 +244,13 @@ impl<T> Registration<T> {
         self.marks = (self.marks & !PLAIN) | if plain { PLAIN } else { 0 };
     }
 
+    /// Takes on what another request says, and is armed.
+    #[inline]
+    pub fn renew(&mut self, request: &Event, generation: u64) {
+        self.set(request, generation, self.nature);
+        self.phase = Phase::Armed;
+    }
+
     /// Forgets all but what belongs to its place, and links that to a place that was freed before.
     #[inline]
     fn free(&mut self, next: u32) {

@@ -63,7 +63,8 @@ use super::{
         Registration,
         Run,
         Sequel,
-        Table, //
+        Table,
+        NOWHERE, //
     },
     ring::{
         CommitError,
@@ -384,15 +385,36 @@ impl<M: Memory, T> State<M, T> {
 
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer still
     /// holds an event of it, and what was taken back; nothing if it is over.
-    pub fn modify(&mut self, handle: Handle, template: Event) -> Option<(bool, Option<Fired>)> {
+    #[inline]
+    pub fn modify(
+        &mut self,
+        handle: Handle,
+        request: &Event,
+        generation: u64,
+    ) -> Option<(bool, Option<Fired>)> {
+        let registration = self.table.get_mut(handle)?;
+        let ring = self.ring.as_ref();
+        // What happens most: it is on no list, and no event of it is under way.
+        if !registration.is_quiet() || ring.is_some_and(|ring| !ring.is_done(registration)) {
+            return self.modify_slowly(handle, request, generation);
+        }
+        registration.position = NOWHERE;
+        registration.renew(request, generation);
+        Some((false, None))
+    }
+
+    #[inline(never)]
+    fn modify_slowly(
+        &mut self,
+        handle: Handle,
+        request: &Event,
+        generation: u64,
+    ) -> Option<(bool, Option<Fired>)> {
         self.template(handle)?;
         // What is to be looked at is up to the new request.
         self.forget_look(handle);
         let retracted = self.retract(handle);
-        let registration = self.table.get_mut(handle)?;
-        let generation = template.param[0];
-        registration.set(&template, generation, registration.nature);
-        registration.phase = Phase::Armed;
+        self.table.get_mut(handle)?.renew(request, generation);
         Some(retracted)
     }
 

@@ -143,7 +143,9 @@ impl Host {
 
     /// MODIFY: whether a consumer still holds an event.
     pub fn outstanding(&mut self, handle: Handle, template: Event) -> Option<bool> {
-        self.state.modify(handle, template).map(|(held, _)| held)
+        self.state
+            .modify(handle, &template, 0)
+            .map(|(held, _)| held)
     }
 
     pub fn consumer(&self, owner: u32) -> Consumer<Arc<Shared>> {

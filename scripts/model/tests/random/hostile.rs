@@ -52,7 +52,7 @@ fn run(host: &mut Host, handles: &mut [Option<Handle>; IDS], over: &mut Vec<Hand
             handles[id].take().map(|handle| host.state.remove(handle));
         }
         Call::Modify { id, flags } => {
-            handles[id].map(|handle| host.state.modify(handle, template(id as u64, flags)));
+            handles[id].map(|handle| host.state.modify(handle, &template(id as u64, flags), 0));
         }
         Call::Fire { id, bit, count } => {
             handles[id].map(|handle| host.report(handle, &counts(1 << bit, count)));

@@ -58,6 +58,19 @@ fn any_word_costs_no_more_than_entries() {
 }
 
 #[test]
+fn what_a_request_fired_does_not_come_again_for_the_next_one() {
+    let mut host = Host::new(1);
+    let a = host.add(0, REQ_DISPATCH);
+    host.report(a, &bits(1));
+    let mut consumer = host.consumer(1);
+    assert_eq!(host.eat(&mut consumer), Some((0, 1, 0)));
+    assert_eq!(host.outstanding(a, template(0, REQ_DISPATCH)), Some(false));
+    // The word of a registration that has not fired.
+    host.scribble(0, 0);
+    assert_eq!(host.get(), None);
+}
+
+#[test]
 fn all_slots_of_garbage_leave_get_events() {
     for &word in &words() {
         let mut host = Host::new(1);
@@ -201,7 +214,7 @@ fn words_that_change_under_its_hands_hold_nobody() {
                     state.take(next);
                 }
             }
-            state.modify(handles[round as usize % 8], template(1, 0));
+            state.modify(handles[round as usize % 8], &template(1, 0), 0);
         }
         for handle in handles {
             state.remove(handle);
