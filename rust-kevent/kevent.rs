@@ -77,7 +77,7 @@
 //! |------------------------------------|------------------------------------------------|
 //! | `Queue::inner`, with all of `State`| itself                                         |
 //! | `Control`                          | `control`                                      |
-//! | `FileTie::rare`                    | `control`; its own lock only lends it out      |
+//! | `source::file::Rare`               | `control`; its own lock only lends it out      |
 //! | what a file's wait-queue entry has | changes before it is on a queue; `repeat`: the lock of the wait queue |
 //! | `Clockwork`                        | the lock of the queue's timers                 |
 //! | words and data of the ring         | atomic; see `ring`                             |

@@ -10,6 +10,7 @@ use crate::{
     fs::LocalFile,
     prelude::*,
     sync::wait::{
+        RawWaitEntry,
         WaitEntry,
         WakeFn, //
     }, //
@@ -58,34 +59,32 @@ impl LocalFile {
     }
 }
 
-/// Entries on the wait queues of one file beside the first, if there are any.
-pub type Others<T> = Option<KVec<Pin<KBox<WaitEntry<T>>>>>;
-
 impl LocalFile {
-    /// Begins to tell `first` of the wake-ups of the file that concern `mask`, and clones of what it
-    /// has, if the file has several wait queues, which go to `others`. Returns what is true now.
+    /// Begins to tell `first` of the wake-ups of the file that concern `mask`. `more` is handed each
+    /// further wait queue of the file, if there are several. Returns what is true now.
     ///
     /// # Safety
     ///
     /// * `first` is on no queue, and nobody else adds or removes it.
-    /// * All entries must be removed before the file is released.
-    pub unsafe fn poll_wait<T: WakeFn + Clone>(
+    /// * It, and what `more` puts on a queue, must be removed before the file is released.
+    pub unsafe fn poll_wait<F>(
         &self,
         mask: u32,
         exclusive: bool,
-        first: Pin<&WaitEntry<T>>,
-        others: &mut Others<T>,
-        flags: crate::alloc::Flags,
-    ) -> Result<u32> {
+        first: Pin<&RawWaitEntry>,
+        more: F,
+    ) -> Result<u32>
+    where
+        F: FnMut(*mut bindings::wait_queue_head) -> Result,
+    {
         let mut hook = Hook {
             table: bindings::poll_table {
-                _qproc: Some(Hook::<T>::queue),
+                _qproc: Some(Hook::<F>::queue),
                 _key: mask,
             },
             first,
-            others,
+            more,
             exclusive,
-            flags,
             result: Ok(()),
         };
         // SAFETY: The file is valid, and the table outlives the call. The queues of a file stay until
@@ -104,11 +103,12 @@ impl LocalFile {
 pub struct PollWatch<T: WakeFn> {
     #[pin]
     first: WaitEntry<T>,
-    others: Others<T>,
+    others: KVec<Pin<KBox<WaitEntry<T>>>>,
 }
 
 impl<T: WakeFn + Clone> PollWatch<T> {
-    /// Begins to tell `data` of the wake-ups of `file` that concern `mask`. Returns what is true now.
+    /// Begins to tell `data` of the wake-ups of `file` that concern `mask`, or clones of it, if the file
+    /// has several wait queues. Returns what is true now.
     ///
     /// # Safety
     ///
@@ -123,14 +123,24 @@ impl<T: WakeFn + Clone> PollWatch<T> {
         let mut watch = KBox::pin_init(
             pin_init!(Self {
                 first <- WaitEntry::new(data),
-                others: None,
+                others: KVec::new(),
             }),
             flags,
         )?;
         let this = watch.as_mut().project();
-        let first = this.first.as_ref();
+        let (first, others) = (this.first.as_ref(), this.others);
+        let more = |head: *mut bindings::wait_queue_head| -> Result {
+            let entry = KBox::pin_init(WaitEntry::new(first.get_ref().data().clone()), flags)?;
+            others.push(entry, flags)?;
+            if let Some(entry) = others.last() {
+                // SAFETY: The entry is new, and only ours. The queue is one of the file's, and by the
+                // safety requirement.
+                unsafe { entry.as_ref().entry().add(head, exclusive) };
+            }
+            Ok(())
+        };
         // SAFETY: It is new, and by the safety requirement.
-        let ready = unsafe { file.poll_wait(mask, exclusive, first, this.others, flags) }?;
+        let ready = unsafe { file.poll_wait(mask, exclusive, first.entry(), more) }?;
         Ok((watch, ready))
     }
 
@@ -142,33 +152,31 @@ impl<T: WakeFn + Clone> PollWatch<T> {
 
 /// What is behind a `poll_table`.
 #[repr(C)]
-struct Hook<'a, T: WakeFn> {
+struct Hook<'a, F> {
     table: bindings::poll_table,
-    first: Pin<&'a WaitEntry<T>>,
-    others: &'a mut Others<T>,
+    first: Pin<&'a RawWaitEntry>,
+    more: F,
     exclusive: bool,
-    flags: crate::alloc::Flags,
     result: Result,
 }
 
-impl<T: WakeFn + Clone> Hook<'_, T> {
-    /// Takes all entries off their queues.
+impl<F: FnMut(*mut bindings::wait_queue_head) -> Result> Hook<'_, F> {
+    /// Takes the first entry off its queue.
     ///
     /// # Safety
     ///
-    /// Nobody else adds or removes the first.
+    /// Nobody else adds or removes it.
     #[cold]
     #[inline(never)]
     unsafe fn undo(&mut self, error: Error) -> Error {
         // SAFETY: By the safety requirement.
         unsafe { self.first.remove() };
-        *self.others = None;
         error
     }
 
     /// # Safety
     ///
-    /// `table` must be that of a `Hook<T>` whose owner is in `vfs_poll()`, and `head` a queue of the
+    /// `table` must be that of a `Hook<F>` whose owner is in `vfs_poll()`, and `head` a queue of the
     /// file.
     unsafe extern "C" fn queue(
         _file: *mut bindings::file,
@@ -184,23 +192,7 @@ impl<T: WakeFn + Clone> Hook<'_, T> {
             // SAFETY: As `LocalFile::poll_wait()` says of the queues of a file, and of the entry.
             unsafe { hook.first.add(head, hook.exclusive) };
         } else {
-            // SAFETY: As above.
-            hook.result = unsafe { hook.add(head) };
+            hook.result = (hook.more)(head);
         }
-    }
-
-    /// # Safety
-    ///
-    /// `head` must stay valid until the entries are removed, or send `POLLFREE`.
-    #[cold]
-    unsafe fn add(&mut self, head: *mut bindings::wait_queue_head) -> Result {
-        let entry = KBox::pin_init(WaitEntry::new(self.first.data().clone()), self.flags)?;
-        let others = self.others.get_or_insert_default();
-        others.push(entry, self.flags)?;
-        if let Some(entry) = others.last() {
-            // SAFETY: By the safety requirement; the entry is new, and only ours.
-            unsafe { entry.as_ref().add(head, self.exclusive) };
-        }
-        Ok(())
     }
 }

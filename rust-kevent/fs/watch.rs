@@ -9,30 +9,32 @@ use crate::{
     bindings,
     container_of,
     error::to_result,
-    fs::{
-        poll::Others,
-        LocalFile, //
-    },
+    fs::LocalFile,
     prelude::*,
     sync::{
         aref::ARef,
         wait::{
-            WaitEntry,
-            WakeFn, //
+            RawWaitEntry,
+            WakeFn,
+            Woken,
+            POLLFREE, //
         },
         Arc, //
     },
-    types::Opaque, //
+    types::{
+        ForeignOwnable,
+        Opaque, //
+    }, //
 };
-use core::{
-    ops::Deref,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
+
+/// With [`POLLFREE`], what C calls `FILE_WATCH_CLOSED`.
+const CLOSED: u32 = bindings::POLLNVAL;
 
 /// What is told.
-pub trait CloseFn: Send + Sync + Sized {
-    /// What is told of wake-ups.
-    type Told: WakeFn + Clone;
+pub trait CloseFn: WakeFn + Sized {
+    /// What tells in place of the entry of the watch.
+    type Instead: Send + Sync;
 
     /// The file is being released; it is still whole. Process context, no locks held.
     fn closed(watch: Arc<FileWatch<Self>>);
@@ -42,35 +44,31 @@ pub trait CloseFn: Send + Sync + Sized {
 ///
 /// # Invariants
 ///
-/// While `watch` is on the list of a file, that list owns one reference to the `Arc` around it.
-#[pin_data]
+/// * While `watch` is on the list of a file, that list owns one reference to the `Arc` around it.
+/// * What its entry has aside is a `Pin<KBox<T::Instead>>`, which the watch owns.
+#[pin_data(PinnedDrop)]
 pub struct FileWatch<T: CloseFn> {
     #[pin]
     watch: Opaque<bindings::file_watch>,
-    #[pin]
-    entry: WaitEntry<T::Told>,
-    #[pin]
-    data: T,
+    told: T,
 }
 
-// SAFETY: What a file has of it changes by atomic operations, or under a lock of the file.
+// SAFETY: What a file has of it changes by atomic operations, or under a lock of the file; the entry
+// under the lock of its queue. What is owned may be sent.
 unsafe impl<T: CloseFn> Send for FileWatch<T> {}
 // SAFETY: As above.
 unsafe impl<T: CloseFn> Sync for FileWatch<T> {}
 
 impl<T: CloseFn> FileWatch<T> {
     /// A watch of no file.
-    pub fn new(told: T::Told, data: impl PinInit<T>) -> impl PinInit<Self> {
+    pub fn new(told: T) -> impl PinInit<Self> {
+        // INVARIANT: It is on no list, and nothing is aside.
         pin_init!(Self {
-            watch <- Opaque::ffi_init(|watch: *mut bindings::file_watch| {
-                // SAFETY: It is ours, and valid for writes. All zeroes are a value of it.
-                unsafe {
-                    watch.write_bytes(0, 1);
-                    (*watch).release = Some(Self::release);
-                }
+            watch: Opaque::new(bindings::file_watch {
+                wait: RawWaitEntry::fresh(Some(Self::wake)),
+                ..Default::default()
             }),
-            entry <- WaitEntry::new(told),
-            data <- data,
+            told,
         })
     }
 
@@ -95,23 +93,23 @@ impl<T: CloseFn> FileWatch<T> {
         Ok(unsafe { Pin::new_unchecked(&*owned) })
     }
 
-    /// Begins to be told of wake-ups, as [`LocalFile::poll_wait()`] says.
+    fn entry(&self) -> Pin<&RawWaitEntry> {
+        // SAFETY: It was made so, is pinned as the watch is, and only changed as an entry.
+        unsafe { RawWaitEntry::from_raw(&raw mut (*self.watch.get()).wait) }
+    }
+
+    /// Begins to be told of wake-ups, as [`LocalFile::poll_wait()`] says. Returns what is true now;
+    /// nothing if the file has several wait queues, and then is not told.
     ///
     /// # Safety
     ///
-    /// * The entry is on no queue, and nobody else adds or removes it.
-    /// * All entries must be removed before the file is released.
-    pub unsafe fn enter(
-        self: Pin<&Self>,
-        file: &LocalFile,
-        mask: u32,
-        others: &mut Others<T::Told>,
-        flags: crate::alloc::Flags,
-    ) -> Result<u32> {
-        // SAFETY: The field is pinned as well.
-        let entry = unsafe { self.map_unchecked(|this| &this.entry) };
+    /// * The entry is on no queue, with nothing [instead](Self::instead()), and nobody else adds or
+    ///   removes it.
+    /// * It must be removed before the file is released.
+    pub unsafe fn enter(self: Pin<&Self>, file: &LocalFile, mask: u32) -> Option<u32> {
+        let several = |_| Err(EBUSY);
         // SAFETY: By the safety requirements.
-        unsafe { file.poll_wait(mask, false, entry, others, flags) }
+        unsafe { file.poll_wait(mask, false, self.get_ref().entry(), several) }.ok()
     }
 
     /// Takes the entry off its wait queue, if it is on one. Afterwards no wake-up runs or begins.
@@ -121,17 +119,39 @@ impl<T: CloseFn> FileWatch<T> {
     /// Nobody else adds or removes it at the same time.
     pub unsafe fn leave(&self) {
         // SAFETY: By the safety requirement.
-        unsafe { self.entry.remove() };
+        unsafe { self.entry().remove() };
+    }
+
+    /// What tells instead of the entry.
+    #[inline]
+    pub fn instead(&self) -> Option<Pin<&T::Instead>> {
+        let aside = self.entry().get_ref().aside()?;
+        // SAFETY: By the type invariant. It is not replaced as long as the watch lives.
+        Some(unsafe { Pin::<KBox<T::Instead>>::borrow(aside.as_ptr()) })
+    }
+
+    /// From now on, `instead` tells instead of the entry.
+    ///
+    /// # Safety
+    ///
+    /// The entry is on no queue, with nothing instead, and nobody adds or removes it.
+    pub unsafe fn set_instead(&self, instead: Pin<KBox<T::Instead>>) {
+        if let Some(aside) = NonNull::new(instead.into_foreign()) {
+            // INVARIANT: The watch owns it.
+            //
+            // SAFETY: By the safety requirement.
+            unsafe { self.entry().set_aside(aside) };
+        }
     }
 
     /// The same, of which nobody else has a reference, and that is on no queue.
-    pub fn told_mut(self: Pin<&mut Self>) -> &mut T::Told {
-        self.project().entry.data_mut()
+    pub fn told_mut(self: Pin<&mut Self>) -> &mut T {
+        self.project().told
     }
 
     /// What is told of wake-ups.
-    pub fn told(&self) -> &T::Told {
-        self.entry.data()
+    pub fn told(&self) -> &T {
+        &self.told
     }
 
     /// Is no longer told of the last close. Returns false if the file is being released: then [`CloseFn::closed`] is called,
@@ -169,19 +189,58 @@ impl<T: CloseFn> FileWatch<T> {
 
     /// # Safety
     ///
-    /// `watch` must be that of a `FileWatch<T>`, and have been on a list until now.
-    unsafe extern "C" fn release(watch: *mut bindings::file_watch) {
+    /// `entry` must be that of a `FileWatch<T>`. With [`CLOSED`], it has been on the list of a file until
+    /// now, else the lock of its wait queue is held.
+    unsafe extern "C" fn wake(
+        entry: *mut bindings::wait_queue_entry,
+        _mode: c_uint,
+        _flags: c_int,
+        key: *mut c_void,
+    ) -> c_int {
+        let mask = key.addr() as u32;
         // SAFETY: By the safety requirement.
-        let this = unsafe { container_of!(Opaque::cast_from(watch), Self, watch) };
+        let this = unsafe {
+            let watch = container_of!(entry, bindings::file_watch, wait);
+            container_of!(Opaque::cast_from(watch), Self, watch)
+        };
+        if mask & POLLFREE != 0 {
+            // SAFETY: By the safety requirement.
+            return unsafe { Self::ended(this, mask) };
+        }
+        // SAFETY: By the safety requirement. The lock, and the queue in the entry, keep `drop()` from going
+        // on.
+        unsafe { RawWaitEntry::tell(&(*this).told, mask) }
+    }
+
+    /// The wait queue goes away, or the file.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::wake()`]; the entry is that of `this`.
+    #[cold]
+    unsafe fn ended(this: *const Self, mask: u32) -> c_int {
+        if mask & CLOSED == 0 {
+            // SAFETY: By the safety requirement, and `this` is not used any more.
+            return unsafe {
+                let entry = &raw mut (*(*this).watch.get()).wait;
+                RawWaitEntry::leave(entry, &raw const (*this).told)
+            };
+        }
         // SAFETY: By the type invariant, the list owned a reference, which is now ours.
         T::closed(unsafe { Arc::from_raw(this) });
+        Woken::Yes as c_int
     }
 }
 
-impl<T: CloseFn> Deref for FileWatch<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.data
+#[pinned_drop]
+impl<T: CloseFn> PinnedDrop for FileWatch<T> {
+    fn drop(self: Pin<&mut Self>) {
+        let entry = self.entry();
+        // SAFETY: Nobody else has it.
+        unsafe { entry.remove() };
+        if let Some(aside) = entry.get_ref().aside() {
+            // SAFETY: By the type invariant, it is ours.
+            drop(unsafe { Pin::<KBox<T::Instead>>::from_foreign(aside.as_ptr()) });
+        }
     }
 }

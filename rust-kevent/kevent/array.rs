@@ -10,11 +10,7 @@ use crate::{
         },
         Flags, //
     },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
-    }, //
+    prelude::*, //
 };
 use core::ptr::NonNull;
 
@@ -51,29 +47,27 @@ impl<T> Array<T> {
     }
 }
 
-/// Counts [`Arrays`] from boot. No number comes again.
-static NUMBER: Atomic<u64> = Atomic::new(0);
-
 /// Arrays that are added one by one. None is taken away before all of them are dropped, so no element
 /// moves.
-///
-/// # Invariants
-///
-/// No other value ever has the same `number`.
 pub struct Arrays<T, const N: usize> {
     arrays: [Option<Array<T>>; N],
-    number: u64,
 }
 
 /// Where an element of some [`Arrays`] is.
 ///
 /// # Invariants
 ///
-/// `element` is an element of the arrays that have, or had, this `number`.
+/// `element` is an element of the arrays that have made it, as long as there are these.
 pub struct Spot<T> {
     element: NonNull<T>,
-    number: u64,
 }
+
+/// The same, in the hands of who has the arrays.
+///
+/// # Invariants
+///
+/// It is used with the arrays that have made the spot.
+pub struct Here<'a, T>(&'a Spot<T>);
 
 // SAFETY: Nobody gets the element by it who has not the arrays.
 unsafe impl<T> Send for Spot<T> {}
@@ -88,14 +82,25 @@ impl<T> Clone for Spot<T> {
 
 impl<T> Copy for Spot<T> {}
 
+impl<T> Spot<T> {
+    /// For [`Arrays::at()`].
+    ///
+    /// # Safety
+    ///
+    /// The result must only be used with the arrays that have made the spot.
+    #[inline(always)]
+    pub unsafe fn here(&self) -> Here<'_, T> {
+        // INVARIANT: By the safety requirement.
+        Here(self)
+    }
+}
+
 impl<T, const N: usize> Arrays<T, N> {
     /// No array.
     #[expect(clippy::new_without_default, reason = "each is another one")]
     pub fn new() -> Self {
-        // INVARIANT: 2^64 numbers are not used up.
         Arrays {
             arrays: [const { None }; N],
-            number: NUMBER.fetch_add(1, Relaxed),
         }
     }
 
@@ -134,19 +139,15 @@ impl<T, const N: usize> Arrays<T, N> {
         Some(Spot {
             // SAFETY: There is an element with that index.
             element: NonNull::new(unsafe { elements.as_mut_ptr().add(index) })?,
-            number: self.number,
         })
     }
 
-    /// The element that is there; nothing if the place is of others.
+    /// The element that is there.
     #[inline(always)]
-    pub fn at(&mut self, spot: &Spot<T>) -> Option<&mut T> {
-        if spot.number != self.number {
-            return None;
-        }
+    pub fn at(&mut self, here: &Here<'_, T>) -> &mut T {
         // SAFETY: By the type invariants, it is an element of these arrays, of which none has gone,
         // and they are borrowed.
-        Some(unsafe { &mut *spot.element.as_ptr() })
+        unsafe { &mut *here.0.element.as_ptr() }
     }
 }
 

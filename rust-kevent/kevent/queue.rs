@@ -35,7 +35,8 @@ use super::{
     array::{
         accounted,
         Array,
-        Circle, //
+        Circle,
+        Spot, //
     },
     deadline::Deadline,
     event::{
@@ -63,7 +64,6 @@ use super::{
         Slot, //
     },
     source::{
-        Target,
         Tie,
         TieOf,
         Tied, //
@@ -215,14 +215,80 @@ pub(crate) struct Queue {
     work: Work<Queue>,
 }
 
+/// Whom a tie tells.
+///
+/// # Invariants
+///
+/// The spot was made by the table of the queue.
+#[cfg_attr(
+    not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
+    expect(dead_code, reason = "user events have no tie")
+)]
+pub(crate) struct Target<N = ()> {
+    queue: Arc<Queue>,
+    spot: Spot<Registration<Tied>>,
+    handle: Handle,
+    /// What else the tie knows. Of 4 bytes, it takes no room.
+    pub(crate) note: N,
+}
+
+impl<N> Target<N> {
+    /// The queue.
+    pub(crate) fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The registration.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle
+    }
+
+    /// The queue, of which it has a reference.
+    #[cfg_attr(
+        not(CONFIG_KEVENT_TIMER),
+        expect(dead_code, reason = "timers have no use for the rest")
+    )]
+    pub(crate) fn into_queue(self) -> Arc<Queue> {
+        self.queue
+    }
+
+    /// The same, with another note.
+    pub(crate) fn with<M>(self, note: M) -> Target<M> {
+        let Target {
+            queue,
+            spot,
+            handle,
+            ..
+        } = self;
+        // INVARIANT: They are those that they were.
+        Target {
+            queue,
+            spot,
+            handle,
+            note,
+        }
+    }
+}
+
+impl<N: Clone> Clone for Target<N> {
+    fn clone(&self) -> Self {
+        // INVARIANT: As there.
+        Target {
+            queue: self.queue.clone(),
+            note: self.note.clone(),
+            ..*self
+        }
+    }
+}
+
 /// What became of [`Queue::post()`].
-pub(crate) enum Posted<'a, B: Backend> {
+pub(crate) enum Posted<'a> {
     /// All is done.
     Done,
     /// There is an event, for [`Queue::posted()`]; whether of a special registration.
-    Unheard(Guard<'a, Inner, B>, bool),
+    Unheard(SpinLockGuard<'a, Inner>, bool),
     /// It takes [`Queue::report_otherwise()`].
-    Not(Guard<'a, Inner, B>),
+    Not(SpinLockGuard<'a, Inner>),
 }
 
 /// What a thread waits for.
@@ -304,10 +370,8 @@ impl Queue {
     }
 
     /// Locks the state where interrupts are off.
-    pub(crate) fn lock_with<'a>(
-        &'a self,
-        irq: &'a LocalInterruptDisabled,
-    ) -> SpinLockGuard<'a, Inner> {
+    #[inline(always)]
+    fn lock_with<'a>(&'a self, irq: &'a LocalInterruptDisabled) -> SpinLockGuard<'a, Inner> {
         self.inner.lock_with(irq)
     }
 
@@ -315,22 +379,23 @@ impl Queue {
     /// `always`. Returns whether that made an event, or only changed one; nothing if it concerns
     /// nobody. `repeat` then learns what the source may say again without the lock.
     ///
-    /// Called from any context, with the lock held. `later` keeps the lock of the pollers out of it,
+    /// Called from any context. `later` keeps the lock of the pollers out of it,
     /// for who holds one of that class.
     #[cfg_attr(
         not(CONFIG_KEVENT_FILE),
         expect(dead_code, reason = "only files fire one by one")
     )]
-    pub(crate) fn report<B: Backend>(
-        target: &Target,
-        mut inner: Guard<'_, Inner, B>,
+    pub(crate) fn report<N>(
+        target: &Target<N>,
         fired: &Fired,
         always: u32,
         later: bool,
         repeat: Option<&Repeat>,
     ) -> Option<bool> {
-        let wake = inner.events.report(target.handle, fired, always);
-        Self::reported(target, inner, wake, fired.mask, later, repeat)
+        let Target { queue, handle, .. } = target;
+        let mut inner = queue.lock();
+        let wake = inner.events.report(*handle, fired, always);
+        Self::reported(queue, *handle, inner, wake, fired.mask, later, repeat)
     }
 
     /// The same, after [`Queue::post()`] has done nothing.
@@ -338,33 +403,34 @@ impl Queue {
         not(CONFIG_KEVENT_FILE),
         expect(dead_code, reason = "only files fire one by one")
     )]
-    pub(crate) fn report_otherwise<B: Backend>(
-        target: &Target,
-        mut inner: Guard<'_, Inner, B>,
+    pub(crate) fn report_otherwise<N>(
+        target: &Target<N>,
+        mut inner: SpinLockGuard<'_, Inner>,
         fired: &Fired,
         always: u32,
-        later: bool,
-        repeat: Option<&Repeat>,
+        repeat: &Repeat,
     ) -> Option<bool> {
-        let wake = inner.events.report_otherwise(target.handle, fired, always);
-        Self::reported(target, inner, wake, fired.mask, later, repeat)
+        let Target { queue, handle, .. } = target;
+        let wake = inner.events.report_otherwise(*handle, fired, always);
+        let repeat = Some(repeat);
+        Self::reported(queue, *handle, inner, wake, fired.mask, false, repeat)
     }
 
     #[inline]
     fn reported<B: Backend>(
-        target: &Target,
+        queue: &Arc<Self>,
+        handle: Handle,
         inner: Guard<'_, Inner, B>,
         wake: Option<Wake>,
         mask: u32,
         later: bool,
         repeat: Option<&Repeat>,
     ) -> Option<bool> {
-        let Target { queue, handle, .. } = target;
         let wake = wake?;
         trace::fire(queue, mask, wake != Wake::None);
         if wake == Wake::None {
             if let Some(repeat) = repeat {
-                inner.events.repeat(*handle, repeat);
+                inner.events.repeat(handle, repeat);
             }
             return Some(false);
         }
@@ -373,7 +439,7 @@ impl Queue {
     }
 
     /// What [`Queue::report()`] does most often: makes an event of which nobody waits to hear. If it
-    /// is not that, nothing was done, and the lock is given back.
+    /// is not that, nothing was done, and the lock is handed on.
     ///
     /// Not to be called while [what is reported is traced](trace::is_fire_traced).
     #[cfg_attr(
@@ -381,14 +447,16 @@ impl Queue {
         expect(dead_code, reason = "only files fire one by one")
     )]
     #[inline(always)]
-    pub(crate) fn post<'a, B: Backend>(
-        target: &Target,
-        mut inner: Guard<'a, Inner, B>,
+    pub(crate) fn post<'a, N>(
+        target: &'a Target<N>,
+        irq: &'a LocalInterruptDisabled,
         fired: &Fired,
         always: u32,
-    ) -> Posted<'a, B> {
-        let Target { handle, spot, .. } = target;
-        match inner.events.post(spot, handle, fired, always) {
+    ) -> Posted<'a> {
+        let mut inner = target.queue.lock_with(irq);
+        // SAFETY: By the type invariant, and it is used with what the lock of the queue protects.
+        let here = unsafe { target.spot.here() };
+        match inner.events.post(&here, &target.handle, fired, always) {
             Some(special) if u32::from(special) | inner.audience == 0 => Posted::Done,
             Some(special) => Posted::Unheard(inner, special),
             None => Posted::Not(inner),
@@ -401,18 +469,17 @@ impl Queue {
         expect(dead_code, reason = "only files fire one by one")
     )]
     #[inline(always)]
-    pub(crate) fn posted<B: Backend>(
-        target: &Target,
-        mut inner: Guard<'_, Inner, B>,
+    pub(crate) fn posted<N>(
+        target: &Target<N>,
+        mut inner: SpinLockGuard<'_, Inner>,
         special: bool,
         mask: u32,
-        later: bool,
     ) {
         let wake = match special {
-            true => inner.events.posted(&target.spot, target.handle),
+            true => inner.events.posted(target.handle),
             false => Wake::One,
         };
-        Self::announce(&target.queue, inner, wake, mask, later);
+        Self::announce(&target.queue, inner, wake, mask, false);
     }
 
     /// Tells sleepers and pollers of one event.
@@ -963,11 +1030,14 @@ impl<'a> New<'a> {
         let spot = inner.events.table().next_spot().ok_or(ENOSPC)?;
         let mut made = None;
         self.put(inner, nature, |handle| {
-            let Ok(tie) = place.pin_init_with(make(Target {
+            // INVARIANT: The table is that of the queue.
+            let target = Target {
                 queue,
-                handle,
                 spot,
-            }));
+                handle,
+                note: (),
+            };
+            let Ok(tie) = place.pin_init_with(make(target));
             let tie = Arc::from(tie);
             made = Some(tie.clone());
             Some(tie.tied())

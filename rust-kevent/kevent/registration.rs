@@ -12,6 +12,7 @@ use super::{
     array::{
         Array,
         Arrays,
+        Here,
         Spot, //
     },
     event::{
@@ -524,25 +525,18 @@ impl<T> Table<T> {
         self.chunks.get_mut(chunk, offset)
     }
 
-    /// Where that is, for who comes often.
     #[inline]
-    pub fn spot(&mut self, handle: Handle) -> Option<Spot<Registration<T>>> {
+    fn spot(&mut self, handle: Handle) -> Option<Spot<Registration<T>>> {
         let (chunk, offset) = Self::place(handle);
         self.chunks.spot(chunk, offset)
     }
 
-    /// Where the next registration will be, if there is room.
+    /// Where the next registration will be, if there is room, for who comes to it often.
     pub fn next_spot(&mut self) -> Option<Spot<Registration<T>>> {
         match self.free {
             NONE => self.spot(Self::nth(self.used)),
             free => self.spot(Handle(free)),
         }
-    }
-
-    /// The registration at a place of this table.
-    #[inline(always)]
-    pub fn at(&mut self, spot: &Spot<Registration<T>>) -> Option<&mut Registration<T>> {
-        self.chunks.at(spot)
     }
 
     /// Links the last of a list to one that was appended.
@@ -636,6 +630,26 @@ impl<T> Table<T> {
             registration.free(free);
             self.free = handle.0;
         }
+    }
+}
+
+/// What tells where a registration of a table is.
+pub trait Locate<T> {
+    /// The registration.
+    fn locate<'a>(&self, table: &'a mut Table<T>) -> Option<&'a mut Registration<T>>;
+}
+
+impl<T> Locate<T> for Handle {
+    #[inline(always)]
+    fn locate<'a>(&self, table: &'a mut Table<T>) -> Option<&'a mut Registration<T>> {
+        table.get_mut(*self)
+    }
+}
+
+impl<T> Locate<T> for Here<'_, Registration<T>> {
+    #[inline(always)]
+    fn locate<'a>(&self, table: &'a mut Table<T>) -> Option<&'a mut Registration<T>> {
+        Some(table.chunks.at(self))
     }
 }
 

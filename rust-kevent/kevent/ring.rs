@@ -706,15 +706,18 @@ pub struct Repeat {
     word: Atomic<u64>,
     /// Mask bits that may not fire so.
     others: Atomic<u32>,
+    /// The source's own, where there would be nothing.
+    pub note: u32,
 }
 
 impl Repeat {
     /// No entry.
-    pub fn new() -> Self {
+    pub fn new(note: u32) -> Self {
         Repeat {
             position: Atomic::<u64>::new(NOWHERE),
             word: Atomic::<u64>::new(0),
             others: Atomic::<u32>::new(u32::MAX),
+            note,
         }
     }
 
@@ -756,11 +759,5 @@ impl Repeat {
         }
         let ahead = memory.head().load(Relaxed).wrapping_sub(position);
         ahead <= memory.size()
-    }
-}
-
-impl Default for Repeat {
-    fn default() -> Self {
-        Self::new()
     }
 }

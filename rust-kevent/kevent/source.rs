@@ -4,7 +4,7 @@
 //!
 //! A source is a file here and a line in [`sources!`]. It checks requests, and makes a [`Tie`]
 //! between a registration and what that watches. The tie tells the queue when there is something to
-//! report, by [`Queue::report()`].
+//! report, by [`Queue::report()`](super::queue::Queue::report).
 //!
 //! ```text
 //!   Source::add() ---------+---> reports ---+---> end() ---> dropped
@@ -17,7 +17,6 @@
 //! `look()` without any lock, also while or after the tie ends; it then finds nothing.
 
 use super::{
-    array::Spot,
     event::{
         Event,
         Fired,
@@ -30,14 +29,7 @@ use super::{
         RET_DONE,
         RET_INJECTED, //
     },
-    queue::{
-        New,
-        Queue, //
-    },
-    registration::{
-        Handle,
-        Registration, //
-    }, //
+    queue::New, //
 };
 use crate::{
     prelude::*,
@@ -47,21 +39,6 @@ use crate::{
 /// Request flags that every source knows.
 const KNOWN: u32 =
     REQ_ONESHOT | REQ_WAKEUP_ALL | REQ_ET | REQ_LAST_CHECK | REQ_ALWAYS_QUEUE | REQ_DISPATCH;
-
-/// Whom a tie tells.
-#[cfg_attr(
-    not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
-    expect(dead_code, reason = "user events have no tie")
-)]
-#[derive(Clone)]
-pub(crate) struct Target {
-    /// The queue.
-    pub(crate) queue: Arc<Queue>,
-    /// The registration.
-    pub(crate) handle: Handle,
-    /// Where it is.
-    pub(crate) spot: Spot<Registration<Tied>>,
-}
 
 /// What ties a registration to what it watches.
 pub(crate) trait Tie: Send + Sync {

@@ -43,7 +43,6 @@
 //! `fire()` has a bound that user space cannot move.
 
 use super::{
-    array::Spot,
     event::{
         Event,
         Fired,
@@ -58,6 +57,7 @@ use super::{
     registration::{
         Handle,
         List,
+        Locate,
         Nature,
         Phase,
         Registration,
@@ -486,19 +486,19 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// The most common case of [`State::report()`]: the registration at `spot`, which is that of
+    /// The most common case of [`State::report()`]: the registration at `place`, which is that of
     /// `handle`, is armed, its newest event is done with, nothing waits for room, and the next slot is
     /// free; or there is no ring. Returns nothing, and has done nothing, if it is not so. Else whether
     /// the registration is a special one, for [`State::posted()`]; if not, one sleeper is to be woken.
     #[inline(always)]
     pub fn post(
         &mut self,
-        spot: &Spot<Registration<T>>,
+        place: &impl Locate<T>,
         handle: &Handle,
         fired: &Fired,
         always: u32,
     ) -> Option<bool> {
-        let registration = self.table.at(spot)?;
+        let registration = place.locate(&mut self.table)?;
         let special = !registration.is_plain();
         let (ring, pending) = (&mut self.ring, &mut self.pending);
         let before = Self::make(registration, handle, ring, pending, fired, always)?;
@@ -534,11 +534,10 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// An event was published of the special registration at `spot`, which is that of `handle`. Returns
-    /// whom to wake.
+    /// An event was published of a special registration. Returns whom to wake.
     #[inline]
-    pub fn posted(&mut self, spot: &Spot<Registration<T>>, handle: Handle) -> Wake {
-        let Some(registration) = self.table.at(spot) else {
+    pub fn posted(&mut self, handle: Handle) -> Wake {
+        let Some(registration) = self.table.get_mut(handle) else {
             return Wake::One;
         };
         let wake = Self::wake(registration);

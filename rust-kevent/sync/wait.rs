@@ -7,7 +7,7 @@
 //! # Queues that go away
 //!
 //! A wait queue may be freed while entries are on it, when it first sends [`POLLFREE`] and then
-//! waits for an RCU grace period. Two sides meet at `head`:
+//! waits for an RCU grace period. Two sides meet at the head that the entry has in `private`:
 //!
 //! ```text
 //!   wake-up with POLLFREE, queue lock held     remove()
@@ -37,7 +37,10 @@ use crate::{
     },
     types::Opaque, //
 };
-use core::ptr::null_mut;
+use core::ptr::{
+    null_mut,
+    NonNull, //
+};
 
 /// A wake-up with this bit is the last one: the wait queue goes away.
 pub const POLLFREE: u32 = 0x4000;
@@ -87,72 +90,108 @@ impl Wakeup {
     }
 }
 
-/// An entry that is on one wait queue or on none.
+/// Marks in `private` what an owner keeps there.
+const ASIDE: usize = 1;
+
+/// An entry that is on one wait queue or on none, without what it tells.
 ///
 /// # Invariants
 ///
-/// If `head` is not null, the entry is on that queue, or a wake-up is about to take it off. `head`
-/// is then valid; it becomes invalid an RCU grace period after it has become null.
-#[pin_data(PinnedDrop)]
-pub struct WaitEntry<T: WakeFn> {
-    data: T,
-    head: Atomic<*mut bindings::wait_queue_head>,
-    #[pin]
-    entry: Opaque<bindings::wait_queue_entry>,
-}
+/// `private` is null, or the queue, or has [`ASIDE`] set. If it is the queue, the entry is on that, or a
+/// wake-up is about to take it off. The queue is then valid; it becomes invalid an RCU grace period
+/// after it is no longer there. Else the entry is on no queue.
+#[repr(transparent)]
+pub struct RawWaitEntry(Opaque<bindings::wait_queue_entry>);
 
 // SAFETY: The entry is only touched under the lock of its queue, or when it is on none.
-unsafe impl<T: WakeFn> Send for WaitEntry<T> {}
+unsafe impl Send for RawWaitEntry {}
 // SAFETY: As above.
-unsafe impl<T: WakeFn> Sync for WaitEntry<T> {}
+unsafe impl Sync for RawWaitEntry {}
 
-impl<T: WakeFn> WaitEntry<T> {
-    /// An entry that is on no queue, and will tell `data`.
-    pub fn new(data: T) -> impl PinInit<Self> {
-        pin_init!(Self {
-            data,
-            head: Atomic::new(null_mut()),
-            entry <- Opaque::ffi_init(|entry: *mut bindings::wait_queue_entry| {
-                // SAFETY: `entry` is ours, and valid for writes. All zeroes are a value of it.
-                unsafe {
-                    entry.write_bytes(0, 1);
-                    (*entry).func = Some(Self::wake);
-                }
-            }),
-        })
+impl RawWaitEntry {
+    /// One that is on no queue, and calls `func`.
+    pub fn new(func: bindings::wait_queue_func_t) -> Self {
+        // INVARIANT: All but `func` is zero.
+        RawWaitEntry(Opaque::new(Self::fresh(func)))
     }
 
-    /// What is told.
-    pub fn data(&self) -> &T {
-        &self.data
+    /// The same, as a part of something else.
+    pub fn fresh(func: bindings::wait_queue_func_t) -> bindings::wait_queue_entry {
+        bindings::wait_queue_entry {
+            func,
+            ..Default::default()
+        }
     }
 
-    /// The same, of an entry of which nobody else has a reference.
-    pub fn data_mut(self: Pin<&mut Self>) -> &mut T {
-        self.project().data
+    /// The entry that is a part of something else.
+    ///
+    /// # Safety
+    ///
+    /// It was [fresh](Self::fresh()), lives as long as `'a`, and nobody else changes it.
+    #[inline(always)]
+    pub unsafe fn from_raw<'a>(entry: *mut bindings::wait_queue_entry) -> Pin<&'a Self> {
+        // SAFETY: By the safety requirement; the type is transparent, and nothing moves it.
+        unsafe { Pin::new_unchecked(&*entry.cast()) }
+    }
+
+    #[inline(always)]
+    fn private(&self) -> &Atomic<*mut c_void> {
+        // SAFETY: The field is valid as long as the entry. Wait queues do not look at it.
+        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).private) }
+    }
+
+    /// The queue that was loaded from `private`, if it is one.
+    #[inline(always)]
+    fn head(private: *mut c_void) -> Option<NonNull<bindings::wait_queue_head>> {
+        NonNull::new(private.cast()).filter(|_| private.addr() & ASIDE == 0)
     }
 
     /// Whether it was put on a queue that has not gone away.
     pub fn is_active(&self) -> bool {
-        !self.head.load(Relaxed).is_null()
+        Self::head(self.private().load(Relaxed)).is_some()
+    }
+
+    /// What was set [aside](Self::set_aside()).
+    #[inline]
+    pub fn aside(&self) -> Option<NonNull<c_void>> {
+        // ORDERING: pairs with `set_aside()`.
+        let private = self.private().load(Acquire);
+        match private.addr() & ASIDE {
+            0 => None,
+            _ => NonNull::new(private.map_addr(|addr| addr & !ASIDE)),
+        }
+    }
+
+    /// Keeps a pointer of the owner's, which is aligned to two bytes at least, in the place of the queue,
+    /// until the entry is put on one.
+    ///
+    /// # Safety
+    ///
+    /// The entry is on no queue, and nobody else adds or removes it.
+    pub unsafe fn set_aside(&self, aside: NonNull<c_void>) {
+        let marked = aside.as_ptr().map_addr(|addr| addr | ASIDE);
+        // ORDERING: whoever gets it sees what is behind it.
+        //
+        // INVARIANT: By the safety requirement.
+        self.private().store(marked, Release);
     }
 
     /// Puts it on a queue. With `exclusive`, one such entry is woken at a time.
     ///
     /// # Safety
     ///
-    /// * The entry is on no queue, and nobody else adds or removes it.
+    /// * The entry is on no queue, and nobody else adds or removes it. It is removed before it is freed.
     /// * `head` stays valid until the entry is removed, or its owner wakes it with [`POLLFREE`] and
     ///   waits for an RCU grace period.
     pub unsafe fn add(self: Pin<&Self>, head: *mut bindings::wait_queue_head, exclusive: bool) {
         // INVARIANT: By the safety requirement. No wake-up comes before the entry is on the queue.
-        self.head.store(head, Relaxed);
-        // SAFETY: By the safety requirement; the entry is pinned, and its end takes it off.
+        self.private().store(head.cast(), Relaxed);
+        // SAFETY: By the safety requirement; the entry is pinned.
         unsafe {
             if exclusive {
-                bindings::add_wait_queue_exclusive(head, self.entry.get());
+                bindings::add_wait_queue_exclusive(head, self.0.get());
             } else {
-                bindings::add_wait_queue(head, self.entry.get());
+                bindings::add_wait_queue(head, self.0.get());
             }
         }
     }
@@ -164,18 +203,78 @@ impl<T: WakeFn> WaitEntry<T> {
     /// Nobody else adds or removes it at the same time.
     pub unsafe fn remove(&self) {
         // ORDERING: as below.
-        if self.head.load(Acquire).is_null() {
+        if Self::head(self.private().load(Acquire)).is_none() {
             return;
         }
         let _guard = rcu::read_lock();
         // ORDERING: whoever sees null also sees that the wake-up is through with the entry.
-        let head = self.head.load(Acquire);
-        if !head.is_null() {
+        if let Some(head) = Self::head(self.private().load(Acquire)) {
             // SAFETY: By the type invariant, and the RCU section keeps `head` valid.
-            unsafe { bindings::remove_wait_queue(head, self.entry.get()) };
+            unsafe { bindings::remove_wait_queue(head.as_ptr(), self.0.get()) };
             // INVARIANT: It is on no queue, and no wake-up is under way.
-            self.head.store(null_mut(), Relaxed);
+            self.private().store(null_mut(), Relaxed);
         }
+    }
+
+    /// Tells `told` of a wake-up that has not [`POLLFREE`].
+    ///
+    /// # Safety
+    ///
+    /// The lock of the wait queue is held, and keeps `told` from being dropped.
+    #[inline(always)]
+    pub unsafe fn tell<T: WakeFn>(told: &T, mask: u32) -> c_int {
+        told.wake(mask, &Wakeup(())) as c_int
+    }
+
+    /// Takes an entry off a queue that goes away, and tells `told`. Returns what its function does.
+    ///
+    /// # Safety
+    ///
+    /// `entry` is that of a [`RawWaitEntry`], and the lock of its queue held. It keeps `told`, and the
+    /// entry, from being freed until they are no longer used. They may be freed on return.
+    #[cold]
+    pub unsafe fn leave<T: WakeFn>(
+        entry: *mut bindings::wait_queue_entry,
+        told: *const T,
+    ) -> c_int {
+        // SAFETY: The lock is held, and whoever drops the entry waits for the store below.
+        unsafe { (*told).gone() };
+        // SAFETY: As above.
+        unsafe { bindings::list_del_init(&raw mut (*entry).entry) };
+        // SAFETY: The field is valid up to the store.
+        //
+        // ORDERING: the last access to the entry; pairs with `remove()`.
+        unsafe { atomic_store::<*mut c_void, _>(&raw mut (*entry).private, null_mut(), Release) };
+        Woken::Yes as c_int
+    }
+}
+
+/// An entry that is on one wait queue or on none, with what it tells.
+#[pin_data(PinnedDrop)]
+pub struct WaitEntry<T: WakeFn> {
+    #[pin]
+    entry: RawWaitEntry,
+    data: T,
+}
+
+impl<T: WakeFn> WaitEntry<T> {
+    /// An entry that is on no queue, and will tell `data`.
+    pub fn new(data: T) -> impl PinInit<Self> {
+        pin_init!(Self {
+            entry: RawWaitEntry::new(Some(Self::wake)),
+            data,
+        })
+    }
+
+    /// What is told.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// What is on the queue.
+    pub fn entry(self: Pin<&Self>) -> Pin<&RawWaitEntry> {
+        // SAFETY: The field is pinned as well.
+        unsafe { self.map_unchecked(|this| &this.entry) }
     }
 
     /// # Safety
@@ -189,34 +288,14 @@ impl<T: WakeFn> WaitEntry<T> {
     ) -> c_int {
         let mask = key.addr() as u32;
         // SAFETY: By the safety requirement.
-        let this = unsafe { container_of!(Opaque::cast_from(entry), Self, entry) };
+        let this = unsafe { container_of!(entry.cast::<RawWaitEntry>(), Self, entry) };
         if mask & POLLFREE != 0 {
             // SAFETY: By the safety requirement, and `this` is not used any more.
-            unsafe { Self::leave(this, entry) };
-            return Woken::Yes as c_int;
+            return unsafe { RawWaitEntry::leave(entry, &raw const (*this).data) };
         }
-        // SAFETY: By the safety requirement. The lock, and `head`, keep `drop()` from going on.
-        unsafe { (*this).data.wake(mask, &Wakeup(())) as c_int }
-    }
-
-    /// Takes an entry off a queue that goes away.
-    ///
-    /// # Safety
-    ///
-    /// `entry` must be that of `this`, and the lock of its queue held. `this` may be freed on return.
-    #[cold]
-    unsafe fn leave(this: *const Self, entry: *mut bindings::wait_queue_entry) {
-        // SAFETY: The lock is held, and whoever drops the entry waits for the store below.
-        unsafe { (*this).data.gone() };
-        // SAFETY: As above.
-        unsafe { bindings::list_del_init(&raw mut (*entry).entry) };
-        // SAFETY: The field is valid up to the store. `Atomic` has the layout of its value.
-        //
-        // ORDERING: the last access to the entry; pairs with `remove()`.
-        unsafe {
-            let head = (&raw const (*this).head).cast_mut();
-            atomic_store::<*mut bindings::wait_queue_head, _>(head.cast(), null_mut(), Release);
-        }
+        // SAFETY: By the safety requirement. The lock, and the queue in `private`, keep `drop()` from
+        // going on.
+        unsafe { RawWaitEntry::tell(&(*this).data, mask) }
     }
 }
 
@@ -224,6 +303,6 @@ impl<T: WakeFn> WaitEntry<T> {
 impl<T: WakeFn> PinnedDrop for WaitEntry<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: Nobody else has it.
-        unsafe { self.remove() };
+        unsafe { self.entry.remove() };
     }
 }

@@ -6,10 +6,10 @@
 //! poll method is called when a request begins or changes, and when a level is looked at again; it
 //! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
 //!
-//! A tie is one allocation, with the watch that is told of the last close and the first wait-queue
-//! entry in it. It is used again by the next registration in its place. What few ties have is apart: the entries of a file with several wait queues, those
-//! for a later or EXCLUSIVE request, what a queue in a queue needs. An entry never changes while it is
-//! on a queue.
+//! A tie is one allocation, with the watch that is told of the last close and one wait-queue entry in it.
+//! It is used again by the next registration in its place. What few ties have is apart, and the entry
+//! then on no queue: entries for a file with several wait queues, for a later or EXCLUSIVE request, for
+//! a queue in a queue. An entry never changes while it is on a queue.
 //!
 //! # Closing
 //!
@@ -29,16 +29,12 @@
 //! the watch stays until then, because the list owns a reference to it.
 
 use super::{
-    Target,
     Tie,
     TieOf, //
 };
 use crate::{
     fs::{
-        poll::{
-            Others,
-            PollWatch, //
-        },
+        poll::PollWatch,
         watch::{
             CloseFn,
             FileWatch, //
@@ -62,7 +58,8 @@ use crate::{
             Inner,
             New,
             Posted,
-            Queue, //
+            Queue,
+            Target, //
         },
         registration::Nature,
         ring::Repeat,
@@ -78,7 +75,6 @@ use crate::{
             Woken, //
         },
         Arc,
-        SetOnce,
         SpinLock, //
     }, //
 };
@@ -100,12 +96,21 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     /// What the poll method is asked for, if nobody knows better.
     const POLLED: u32;
 
+    /// What a request wants of a file, with what there is to know of that beside `Self`. Takes 4 bytes.
+    type Want: Copy + Unpin + Send + Sync;
+
     /// Checks whether `file` can be watched, and keeps what wake-ups need of it.
     ///
     /// # Safety
     ///
     /// The result must not be used after the file is released.
-    unsafe fn new(file: &LocalFile) -> Result<Self>;
+    unsafe fn new(file: &LocalFile, wanted: u32) -> Result<(Self, Self::Want)>;
+
+    /// The same of a request that wants other bits.
+    fn change(want: Self::Want, wanted: u32) -> Self::Want;
+
+    /// The bits that are wanted.
+    fn wanted(want: Self::Want) -> u32;
 
     /// The poll bits that `mask` stands for.
     fn poll_bits(mask: u32) -> u32;
@@ -124,7 +129,7 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
 
     /// The bits and the datum of a wake-up, by those of its key that concern somebody, if that is all
     /// it says. The lock of the wait queue is held, in any context.
-    fn simple(&self, key: u32) -> Option<(u32, u64)>;
+    fn simple(&self, want: Self::Want, key: u32) -> Option<(u32, u64)>;
 
     /// What any other wake-up says, of which `wanted` matters; nothing if that concerns nobody. The
     /// lock of the wait queue is held, in any context.
@@ -157,9 +162,10 @@ where
     Watch<K>: TieOf,
 {
     with_file(request, |file| {
+        let wanted = request.mask | K::ALWAYS;
         // SAFETY: The list of the file, on which the tie comes next, ends its use.
-        let kind = match unsafe { K::new(file) } {
-            Ok(kind) => kind,
+        let (kind, want) = match unsafe { K::new(file, wanted) } {
+            Ok(known) => known,
             Err(error) => {
                 // A ghost ends even so.
                 new.make_way()?;
@@ -175,55 +181,37 @@ where
             }
             None => None,
         };
-        let wanted = request.mask | K::ALWAYS;
-        let later = nested.is_some();
         let renew = |tie: Pin<&mut Watch<K>>| {
-            let usual = tie.rare.as_ref().is_none();
+            let usual = tie.instead().is_none();
             let told = tie.told_mut();
             told.kind = kind;
-            told.wanted = wanted;
-            told.keys = K::keys(wanted);
-            told.later = later;
-            told.repeat = Repeat::new();
+            told.target.note = want;
+            told.repeat = Repeat::new(K::keys(wanted));
             usual
         };
         let tie = new.insert_tied(Nature::State, renew, |target| {
-            let told = Told {
+            FileWatch::new(Told {
                 kind,
-                wanted,
-                keys: K::keys(wanted),
-                target,
-                later,
-                member: None,
-                repeat: Repeat::new(),
-            };
-            let tie = FileTie {
-                rare: SetOnce::new(),
-            };
-            FileWatch::new(told, tie)
+                target: target.with(want),
+                repeat: Repeat::new(K::keys(wanted)),
+            })
         })?;
         // SAFETY: It is on no list, and `control` is held.
         let tie = unsafe { FileWatch::add(tie, file) }?;
-        if nested.is_some() {
-            tie.rare()?.lock().nested = nested;
-        }
-        let ready = if request.flags & REQ_EXCLUSIVE != 0 {
-            tie.replace(file, request)?
-        } else {
-            let (mask, mut others) = (K::poll_bits(wanted), None);
+        let entered = match request.flags & REQ_EXCLUSIVE == 0 && nested.is_none() {
             // SAFETY: The entry is new, `control` is held, and `closed()` removes it if nobody does
             // before.
-            let entered = unsafe { tie.enter(file, mask, &mut others, accounted()) };
-            let ready = entered?;
-            if let Some(others) = others {
-                tie.rare()?.lock().others = Some(others);
-            }
-            ready
+            true => unsafe { tie.enter(file, K::poll_bits(wanted)) },
+            false => None,
+        };
+        let ready = match entered {
+            Some(ready) => ready,
+            None => tie.replace(file, request, nested)?,
         };
         let fired = kind.found(ready);
         if fired.mask & wanted != 0 {
             let queue = new.queue();
-            queue.found_at(queue.lock(), tie.told().target.handle, &fired, K::ALWAYS);
+            queue.found_at(queue.lock(), tie.told().target.handle(), &fired, K::ALWAYS);
         }
         Ok(())
     })
@@ -250,67 +238,105 @@ fn with_file<R>(request: &Event, work: impl FnOnce(&LocalFile) -> Result<R>) -> 
 }
 
 /// What ties a registration to a file.
-pub(super) type Watch<K> = FileWatch<FileTie<K>>;
+pub(super) type Watch<K> = FileWatch<Told<K>>;
 
-/// What that has beside the entry and the watch of the last close.
-pub(crate) struct FileTie<K: Kind> {
-    /// What few ties have. Allocated when one has it first, with the queue's `control` held.
-    rare: SetOnce<Pin<KBox<SpinLock<Rare<K>>>>>,
-}
-
-/// What changes is changed with the queue's `control` held.
-struct Rare<K: Kind> {
-    /// Entries for further wait queues.
-    others: Others<Told<K>>,
-    /// Entries for a later request, or an EXCLUSIVE one. Then those above, and the one in the tie,
-    /// are on no queue.
-    entries: Option<Pin<KBox<PollWatch<Told<K>>>>>,
+/// What few ties have. What changes is changed with the queue's `control` held.
+pub(crate) struct Rare<K: Kind> {
+    /// Nothing once the tie has ended.
+    entries: Option<Entries<K>>,
     /// The member that this was, for what it has not taken.
     left: Option<Arc<Member>>,
     /// If the file is a queue.
     nested: Option<Nested>,
 }
 
-impl<K: Kind> Watch<K> {
-    fn rare(&self) -> Result<&SpinLock<Rare<K>>> {
-        if self.rare.as_ref().is_none() {
-            let rare = Rare {
-                others: None,
-                entries: None,
-                left: None,
-                nested: None,
-            };
-            self.rare
-                .populate(KBox::pin_init(new_spinlock!(rare), accounted())?);
+/// Entries on all wait queues of the file.
+enum Entries<K: Kind> {
+    Usual(Pin<KBox<PollWatch<Told<K>>>>),
+    Special(Pin<KBox<PollWatch<Special<K>>>>),
+}
+
+impl<K: Kind> Entries<K> {
+    fn told(&self) -> &Told<K> {
+        match self {
+            Entries::Usual(watch) => watch.data(),
+            Entries::Special(watch) => &watch.data().told,
         }
-        Ok(self.rare.as_ref().ok_or(ENOMEM)?)
     }
 
+    fn member(&self) -> Option<&Arc<Member>> {
+        match self {
+            Entries::Usual(_) => None,
+            Entries::Special(watch) => watch.data().member.as_ref(),
+        }
+    }
+}
+
+impl<K: Kind> Watch<K> {
     /// Puts entries on the wait queues of the file, in place of those that are there. Returns what
     /// its poll method says now. On error, all is as before.
-    fn replace(&self, file: &LocalFile, request: &Event) -> Result<u32> {
-        // What must not fail later.
-        self.rare()?;
-        let exclusive = request.flags & REQ_EXCLUSIVE != 0;
-        let target = &self.told().target;
-        let member = exclusive
-            .then(|| Member::new(file, target.clone()))
-            .transpose()?;
-        let wanted = request.mask | K::ALWAYS;
-        let told = Told {
-            wanted,
-            keys: K::keys(wanted),
-            member,
-            ..self.told().clone()
+    fn replace(&self, file: &LocalFile, request: &Event, nested: Option<Nested>) -> Result<u32> {
+        let rare = self.instead();
+        let is_nested = match &rare {
+            Some(rare) => rare.lock().nested.is_some(),
+            None => nested.is_some(),
         };
-        let member = told.member.clone();
-        let mask = K::poll_bits(wanted);
-        // SAFETY: `closed()` drops it if nobody does before.
-        match unsafe { PollWatch::new(file, mask, exclusive, told, accounted()) } {
-            Ok((entries, ready)) => {
-                self.leave_all(Some(entries));
-                Ok(ready)
+        // What must not fail later.
+        let fresh = match rare {
+            Some(_) => None,
+            None => {
+                let rare = Rare {
+                    entries: None,
+                    left: None,
+                    nested,
+                };
+                Some(KBox::pin_init(new_spinlock!(rare), accounted())?)
             }
+        };
+        let (entries, ready) = self.enter_anew(file, request, is_nested)?;
+        match fresh {
+            Some(fresh) => {
+                fresh.lock().entries = Some(entries);
+                // SAFETY: `control` is held.
+                unsafe { self.leave() };
+                // SAFETY: As above. It has left its queue, and there is nothing instead.
+                unsafe { self.set_instead(fresh) };
+            }
+            None => drop(self.leave_all(Some(entries))),
+        }
+        Ok(ready)
+    }
+
+    fn enter_anew(
+        &self,
+        file: &LocalFile,
+        request: &Event,
+        is_nested: bool,
+    ) -> Result<(Entries<K>, u32)> {
+        let wanted = request.mask | K::ALWAYS;
+        let old = self.told();
+        let told = Told {
+            kind: old.kind,
+            target: old.target.clone().with(K::change(old.target.note, wanted)),
+            repeat: Repeat::new(K::keys(wanted)),
+        };
+        let mask = K::poll_bits(wanted);
+        let exclusive = request.flags & REQ_EXCLUSIVE != 0;
+        if !exclusive && !is_nested {
+            // SAFETY: `closed()` drops it if nobody does before.
+            let (watch, ready) = unsafe { PollWatch::new(file, mask, false, told, accounted()) }?;
+            return Ok((Entries::Usual(watch), ready));
+        }
+        let member = exclusive
+            .then(|| Member::new(file, old.target.clone().with(())))
+            .transpose()?;
+        let special = Special {
+            told,
+            member: member.clone(),
+        };
+        // SAFETY: As above.
+        match unsafe { PollWatch::new(file, mask, exclusive, special, accounted()) } {
+            Ok((watch, ready)) => Ok((Entries::Special(watch), ready)),
             Err(error) => {
                 if let Some(member) = member {
                     member.leave();
@@ -322,17 +348,12 @@ impl<K: Kind> Watch<K> {
 
     /// Takes all entries off their queues, after `entries` are on theirs. No wake-up of the old ones
     /// is under way afterwards. Returns the member that this was.
-    fn leave_all(&self, mut entries: Option<Pin<KBox<PollWatch<Told<K>>>>>) -> Option<Arc<Member>> {
+    fn leave_all(&self, mut entries: Option<Entries<K>>) -> Option<Arc<Member>> {
         // SAFETY: `control` is held.
         unsafe { self.leave() };
-        let mut others = None;
-        {
-            let mut rare = self.rare.as_ref()?.lock();
-            core::mem::swap(&mut rare.others, &mut others);
-            core::mem::swap(&mut rare.entries, &mut entries);
-        }
-        let member = entries.as_ref().and_then(|old| old.data().member.clone());
-        drop((others, entries));
+        core::mem::swap(&mut self.instead()?.lock().entries, &mut entries);
+        let member = entries.as_ref().and_then(|old| old.member().cloned());
+        drop(entries);
         if let Some(member) = &member {
             member.leave();
         }
@@ -341,14 +362,16 @@ impl<K: Kind> Watch<K> {
 
     /// Whether the entries that are there are those of `request`.
     fn is_same(&self, request: &Event) -> bool {
-        let is_same = |told: &Told<K>| {
-            told.wanted == request.mask | K::ALWAYS
-                && told.member.is_some() == (request.flags & REQ_EXCLUSIVE != 0)
+        let is_same = |told: &Told<K>, exclusive: bool| {
+            told.wanted() == request.mask | K::ALWAYS
+                && exclusive == (request.flags & REQ_EXCLUSIVE != 0)
         };
-        let rare = self.rare.as_ref().map(|rare| rare.lock());
-        match rare.as_ref().and_then(|rare| rare.entries.as_ref()) {
-            Some(entries) => is_same(entries.data()),
-            None => is_same(self.told()),
+        match self.instead() {
+            None => is_same(self.told(), false),
+            Some(rare) => match &rare.lock().entries {
+                Some(entries) => is_same(entries.told(), entries.member().is_some()),
+                None => false,
+            },
         }
     }
 }
@@ -360,7 +383,7 @@ impl<K: Kind> Tie for Watch<K> {
                 return Err(ENOENT);
             }
             if !self.is_same(request) {
-                self.replace(file, request)?;
+                self.replace(file, request, None)?;
             }
             Ok(())
         })
@@ -376,7 +399,7 @@ impl<K: Kind> Tie for Watch<K> {
         let member = self.leave_all(None);
         // SAFETY: `control` is held.
         let lives = unsafe { self.del() };
-        if let Some(rare) = self.rare.as_ref() {
+        if let Some(rare) = self.instead() {
             let mut rare = rare.lock();
             if lives {
                 // Others may want what this one has not taken.
@@ -403,12 +426,10 @@ impl<K: Kind> Tie for Watch<K> {
     }
 
     fn pass_on(&self, untaken: &Fired) {
-        let member = self.rare.as_ref().and_then(|rare| {
+        let member = self.instead().and_then(|rare| {
             let rare = rare.lock();
-            let entries = rare.entries.as_ref();
-            entries
-                .and_then(|entries| entries.data().member.clone())
-                .or_else(|| rare.left.clone())
+            let member = rare.entries.as_ref().and_then(|entries| entries.member());
+            member.or(rare.left.as_ref()).cloned()
         });
         if let Some(member) = member {
             member.tell(untaken, K::ALWAYS);
@@ -420,11 +441,12 @@ impl<K: Kind> Tie for Watch<K> {
     }
 }
 
-impl<K: Kind> CloseFn for FileTie<K> {
-    type Told = Told<K>;
+impl<K: Kind> CloseFn for Told<K> {
+    type Instead = SpinLock<Rare<K>>;
 
     fn closed(watch: Arc<Watch<K>>) {
-        let Target { queue, handle, .. } = watch.told().target.clone();
+        let target = &watch.told().target;
+        let (queue, handle) = (target.queue().clone(), target.handle());
         queue.control.lock().forget(&queue, handle, &watch);
         // Before the queue, to which it has a reference.
         drop(watch);
@@ -434,17 +456,11 @@ impl<K: Kind> CloseFn for FileTie<K> {
 /// Who is told of wake-ups.
 pub(crate) struct Told<K: Kind> {
     kind: K,
-    /// Bits that concern anybody. Does not change while an entry is on a queue: those for another request
-    /// are new ones.
-    wanted: u32,
-    /// Bits of keys that do.
-    keys: u32,
-    target: Target,
-    /// The file is a queue: its wake-ups must not reach who watches this one.
-    later: bool,
-    member: Option<Arc<Member>>,
+    /// The registration, and which bits concern it. Does not change while an entry is on a queue: those
+    /// for another request are new ones.
+    target: Target<K::Want>,
     /// What may be said again without the lock of the queue. The lock of the wait queue, which is
-    /// held in wake-ups, protects it.
+    /// held in wake-ups, protects it. Its note has the bits of keys that concern anybody.
     repeat: Repeat,
 }
 
@@ -452,21 +468,23 @@ impl<K: Kind> Clone for Told<K> {
     fn clone(&self) -> Self {
         Told {
             kind: self.kind,
-            wanted: self.wanted,
-            keys: self.keys,
             target: self.target.clone(),
-            later: self.later,
-            member: self.member.clone(),
-            repeat: Repeat::new(),
+            repeat: Repeat::new(self.repeat.note),
         }
     }
 }
 
 impl<K: Kind> Told<K> {
+    /// Bits that concern anybody.
+    #[inline(always)]
+    fn wanted(&self) -> u32 {
+        K::wanted(self.target.note)
+    }
+
     /// Whether the queue has an untaken event that says `mask`.
     #[inline(always)]
     fn again(&self, mask: u32) -> bool {
-        let memory = &self.target.queue.memory;
+        let memory = &self.target.queue().memory;
         self.repeat.covers(mask)
             && memory
                 .as_ref()
@@ -477,11 +495,10 @@ impl<K: Kind> Told<K> {
     #[inline(never)]
     fn post(&self, mask: u32, data: u64, wakeup: &Wakeup) -> Woken {
         let fired = Self::simple(mask, data);
-        let (None, Some(irq)) = (&self.member, wakeup.interrupts_off()) else {
+        let Some(irq) = wakeup.interrupts_off() else {
             return self.report_simple(mask, data);
         };
-        let inner = self.target.queue.lock_with(irq);
-        match Queue::post(&self.target, inner, &fired, K::ALWAYS) {
+        match Queue::post(&self.target, irq, &fired, K::ALWAYS) {
             Posted::Done => Woken::Yes,
             Posted::Unheard(inner, special) => self.posted(inner, special, mask),
             Posted::Not(inner) => self.report_otherwise(inner, mask, data),
@@ -501,17 +518,16 @@ impl<K: Kind> Told<K> {
     /// A wake-up that concerns somebody, by these bits of its key.
     #[inline(always)]
     fn concern(&self, key: u32, concerns: u32, wakeup: &Wakeup) -> Woken {
-        let Some((mask, data)) = self.kind.simple(concerns) else {
+        let Some((mask, data)) = self.kind.simple(self.target.note, concerns) else {
             return self.wake_slowly(key);
         };
         // If the kind does not know it from the key.
-        if K::CALLS && mask & self.wanted == 0 {
+        if K::CALLS && mask & self.wanted() == 0 {
             return Woken::No;
         }
         if trace::is_fire_traced() {
             return self.report_simple(if K::CALLS { mask } else { key }, data);
         }
-        // Who takes turns never learns what to say again.
         if self.again(mask) {
             return Woken::Yes;
         }
@@ -536,54 +552,73 @@ impl<K: Kind> Told<K> {
 
     #[inline(never)]
     fn announce(&self, inner: SpinLockGuard<'_, Inner>, special: bool, mask: u32) -> Woken {
-        Queue::posted(&self.target, inner, special, mask, self.later);
+        Queue::posted(&self.target, inner, special, mask);
         Woken::Yes
     }
 
     #[inline(never)]
     fn report_otherwise(&self, inner: SpinLockGuard<'_, Inner>, mask: u32, data: u64) -> Woken {
-        let (mut fired, repeat) = (Self::simple(mask, data), Some(&self.repeat));
-        if mask & K::KEYS == 0 {
-            // A key that says nothing but what pollers are told.
-            fired.result |= RET_RECHECK;
-        }
-        let told =
-            Queue::report_otherwise(&self.target, inner, &fired, K::ALWAYS, self.later, repeat);
+        let fired = Self::checked(mask, data);
+        let told = Queue::report_otherwise(&self.target, inner, &fired, K::ALWAYS, &self.repeat);
         told.is_some().into()
     }
 
-    /// The same for who takes turns, or traces, or has interrupts on.
+    /// What a simple key says; with nothing but what pollers are told, as much as none.
+    fn checked(mask: u32, data: u64) -> Fired {
+        let mut fired = Self::simple(mask, data);
+        if mask & K::KEYS == 0 {
+            fired.result |= RET_RECHECK;
+        }
+        fired
+    }
+
+    /// The same for who traces, or has interrupts on.
     #[cold]
     #[inline(never)]
     fn report_simple(&self, mask: u32, data: u64) -> Woken {
-        self.report(&Self::simple(mask, data))
+        self.report(&Self::checked(mask, data))
     }
 
     /// A wake-up that is not simple.
     #[inline(never)]
     fn wake_slowly(&self, key: u32) -> Woken {
-        let Some(fired) = self.kind.woken(key, self.wanted) else {
+        let Some(fired) = self.kind.woken(key, self.wanted()) else {
             return Woken::No;
         };
         let simple = fired.result == RET_DONE && fired.error == 0;
-        if simple && !trace::is_fire_traced() && self.again(fired.mask & self.wanted) {
+        if simple && !trace::is_fire_traced() && self.again(fired.mask & self.wanted()) {
             return Woken::Yes;
         }
         self.report(&fired)
     }
 
-    /// Tells whose turn it is, or the queue.
     fn report(&self, fired: &Fired) -> Woken {
-        match &self.member {
-            Some(member) => member.tell(fired, K::ALWAYS).into(),
-            None => self.report_alone(fired),
+        let told = Queue::report(&self.target, fired, K::ALWAYS, false, Some(&self.repeat));
+        told.is_some().into()
+    }
+
+    /// What a wake-up says, if it concerns anybody.
+    fn said(&self, key: u32) -> Option<Fired> {
+        let concerns = key & self.repeat.note;
+        if concerns == 0 {
+            return match key & K::KEYS {
+                0 => self.kind.woken(key, self.wanted()),
+                _ => None,
+            };
+        }
+        match self.kind.simple(self.target.note, concerns) {
+            Some((mask, data)) => Some(Self::checked(if K::CALLS { mask } else { key }, data)),
+            None => self.kind.woken(key, self.wanted()),
         }
     }
 
-    fn report_alone(&self, fired: &Fired) -> Woken {
-        let (inner, repeat) = (self.target.queue.lock(), Some(&self.repeat));
-        let told = Queue::report(&self.target, inner, fired, K::ALWAYS, self.later, repeat);
-        told.is_some().into()
+    /// What it means that the wait queue goes away.
+    fn broken() -> Fired {
+        Fired {
+            mask: K::HUNG_UP,
+            result: RET_DONE | RET_BROKEN,
+            ..Fired::default()
+        }
     }
 }
 
@@ -591,7 +626,7 @@ impl<K: Kind> WakeFn for Told<K> {
     #[inline(always)]
     fn wake(&self, key: u32, wakeup: &Wakeup) -> Woken {
         // The queue's lock is not for what another bit's waiters are woken by.
-        let concerns = key & self.keys;
+        let concerns = key & self.repeat.note;
         if concerns == 0 {
             return match key & K::KEYS {
                 0 => self.wake_slowly(key),
@@ -605,10 +640,45 @@ impl<K: Kind> WakeFn for Told<K> {
     }
 
     fn gone(&self) {
-        self.report_alone(&Fired {
-            mask: K::HUNG_UP,
-            result: RET_DONE | RET_BROKEN,
-            ..Fired::default()
-        });
+        self.report(&Self::broken());
+    }
+}
+
+/// Who is told of wake-ups of a queue, or for who takes turns: pollers of the own queue are told later.
+pub(crate) struct Special<K: Kind> {
+    told: Told<K>,
+    /// Who takes turns.
+    member: Option<Arc<Member>>,
+}
+
+impl<K: Kind> Clone for Special<K> {
+    fn clone(&self) -> Self {
+        Special {
+            told: self.told.clone(),
+            member: self.member.clone(),
+        }
+    }
+}
+
+impl<K: Kind> Special<K> {
+    fn report_alone(&self, fired: &Fired) -> Woken {
+        let told = Queue::report(&self.told.target, fired, K::ALWAYS, true, None);
+        told.is_some().into()
+    }
+}
+
+impl<K: Kind> WakeFn for Special<K> {
+    fn wake(&self, key: u32, _wakeup: &Wakeup) -> Woken {
+        let Some(fired) = self.told.said(key) else {
+            return Woken::No;
+        };
+        match &self.member {
+            Some(member) => member.tell(&fired, K::ALWAYS).into(),
+            None => self.report_alone(&fired),
+        }
+    }
+
+    fn gone(&self) {
+        self.report_alone(&Told::<K>::broken());
     }
 }

@@ -34,6 +34,9 @@ use crate::{
     prelude::*, //
 };
 
+// With the reference count of its `Arc`, 128 bytes.
+static_assert!(size_of::<file::Watch<Pollable>>() <= 120);
+
 /// The source of files.
 pub(crate) struct Poll;
 
@@ -74,7 +77,9 @@ impl Kind for Pollable {
     const HUNG_UP: u32 = bindings::POLLHUP;
     const POLLED: u32 = BITS;
 
-    unsafe fn new(file: &LocalFile) -> Result<Self> {
+    type Want = u32;
+
+    unsafe fn new(file: &LocalFile, wanted: u32) -> Result<(Self, u32)> {
         // SAFETY: The file is valid.
         if unsafe { bindings::kevent_is_refused(file.as_ptr()) } {
             return Err(EINVAL);
@@ -82,7 +87,16 @@ impl Kind for Pollable {
         if !file.can_poll() {
             return Err(EPERM);
         }
-        Ok(Pollable)
+        Ok((Pollable, wanted))
+    }
+
+    fn change(_want: u32, wanted: u32) -> u32 {
+        wanted
+    }
+
+    #[inline(always)]
+    fn wanted(want: u32) -> u32 {
+        want
     }
 
     fn poll_bits(mask: u32) -> u32 {
@@ -101,7 +115,7 @@ impl Kind for Pollable {
     const CALLS: bool = false;
 
     #[inline(always)]
-    fn simple(&self, key: u32) -> Option<(u32, u64)> {
+    fn simple(&self, _want: u32, key: u32) -> Option<(u32, u64)> {
         (key != 0).then_some((key, 0))
     }
 

@@ -46,6 +46,9 @@ use crate::{
 };
 use core::ptr::NonNull;
 
+// With the reference count of its `Arc`, 128 bytes.
+static_assert!(size_of::<file::Watch<Open>>() <= 120);
+
 /// The source of sockets.
 pub(crate) struct Socket;
 
@@ -84,8 +87,16 @@ enum Stream {
 #[derive(Clone, Copy)]
 pub(crate) struct Open {
     socket: NonNull<bindings::socket>,
+}
+
+/// What is wanted of a socket.
+#[derive(Clone, Copy)]
+pub(crate) struct Want {
+    mask: u16,
     stream: Stream,
 }
+
+static_assert!(bindings::KEVENT_SOCKET_MASK <= u16::MAX as u32);
 
 // SAFETY: It is read only, by functions that any context may call.
 unsafe impl Send for Open {}
@@ -117,7 +128,9 @@ impl Kind for Open {
         | bindings::POLLHUP
         | bindings::POLLRDHUP;
 
-    unsafe fn new(file: &LocalFile) -> Result<Self> {
+    type Want = Want;
+
+    unsafe fn new(file: &LocalFile, wanted: u32) -> Result<(Self, Want)> {
         // SAFETY: The file is valid.
         let socket = unsafe { bindings::kevent_socket_of(file.as_ptr()) };
         let socket = NonNull::new(socket).ok_or(ENOTSOCK)?;
@@ -127,7 +140,20 @@ impl Kind for Open {
             bindings::kevent_stream_KEVENT_STREAM_UNIX => Stream::Unix,
             _ => Stream::No,
         };
-        Ok(Open { socket, stream })
+        let mask = wanted as u16;
+        Ok((Open { socket }, Want { mask, stream }))
+    }
+
+    fn change(want: Want, wanted: u32) -> Want {
+        Want {
+            mask: wanted as u16,
+            ..want
+        }
+    }
+
+    #[inline(always)]
+    fn wanted(want: Want) -> u32 {
+        want.mask.into()
     }
 
     fn poll_bits(mask: u32) -> u32 {
@@ -157,13 +183,13 @@ impl Kind for Open {
     const CALLS: bool = true;
 
     #[inline(always)]
-    fn simple(&self, key: u32) -> Option<(u32, u64)> {
+    fn simple(&self, want: Want, key: u32) -> Option<(u32, u64)> {
         if key & bindings::POLLIN == 0 || key & !CAME != 0 {
             return None;
         }
         // SAFETY: By the contract of `new()`, the socket is open, and of this type.
         let bytes = unsafe {
-            match self.stream {
+            match want.stream {
                 Stream::Tcp => bindings::kevent_tcp_received(self.socket.as_ptr()),
                 Stream::Unix => bindings::kevent_unix_received(self.socket.as_ptr()),
                 Stream::No => 0,

@@ -26,7 +26,6 @@
 
 use super::{
     Source,
-    Target,
     Tie, //
 };
 use crate::{
@@ -98,13 +97,12 @@ impl Source for Timer {
             Nature::Count,
             |_| true,
             |target| {
-                let Target { queue, handle, .. } = target;
                 let clockwork = Clockwork {
-                    handle,
+                    handle: target.handle(),
                     interval: 0,
                     lag: FIRST,
                 };
-                pin_init!(TimerTie { timer <- UserTimer::new(queue, clockwork) })
+                pin_init!(TimerTie { timer <- UserTimer::new(target.into_queue(), clockwork) })
             },
         )?;
         tie.start(request);

@@ -17,8 +17,10 @@ use crate::{
     kevent::{
         array::accounted,
         event::Fired,
-        queue::Queue,
-        source::Target, //
+        queue::{
+            Queue,
+            Target, //
+        }, //
     },
     prelude::*,
     rbtree::RBTree,
@@ -94,7 +96,7 @@ impl Group {
     fn leave(&self, target: &Target) -> bool {
         let mut turns = self.turns.lock();
         let place = turns.members.iter().position(|member| {
-            Arc::ptr_eq(&member.queue, &target.queue) && member.handle == target.handle
+            Arc::ptr_eq(member.queue(), target.queue()) && member.handle() == target.handle()
         });
         let gone = place.and_then(|place| {
             if place < turns.next {
@@ -121,8 +123,7 @@ impl Group {
             let Some(member) = turns.members.get(turn) else {
                 break;
             };
-            let inner = member.queue.lock();
-            if Queue::report(member, inner, fired, always, true, None).is_some() {
+            if Queue::report(member, fired, always, true, None).is_some() {
                 return true;
             }
         }

@@ -43,7 +43,7 @@ pub struct Arrays<T, const N: usize> {
     number: u64,
 }
 
-/// Where an element of some [`Arrays`] is.
+/// Where an element of some [`Arrays`] is; the kernel does not check of which.
 #[derive(Debug)]
 pub struct Spot<T> {
     array: usize,
@@ -59,6 +59,21 @@ impl<T> Clone for Spot<T> {
 }
 
 impl<T> Copy for Spot<T> {}
+
+/// The same, in the hands of who has the arrays.
+#[derive(Debug)]
+pub struct Here<'a, T>(&'a Spot<T>);
+
+impl<T> Spot<T> {
+    /// For [`Arrays::at()`].
+    ///
+    /// # Safety
+    ///
+    /// None: here it is checked.
+    pub unsafe fn here(&self) -> Here<'_, T> {
+        Here(self)
+    }
+}
 
 #[allow(clippy::new_without_default)]
 impl<T, const N: usize> Arrays<T, N> {
@@ -102,12 +117,11 @@ impl<T, const N: usize> Arrays<T, N> {
         })
     }
 
-    /// The element that is there; nothing if the place is of others.
-    pub fn at(&mut self, spot: &Spot<T>) -> Option<&mut T> {
-        if spot.number != self.number {
-            return None;
-        }
-        self.get_mut(spot.array, spot.index)
+    /// The element that is there.
+    pub fn at(&mut self, here: &Here<'_, T>) -> &mut T {
+        let spot = *here.0;
+        assert_eq!(spot.number, self.number, "it is of others");
+        self.get_mut(spot.array, spot.index).expect("it was there")
     }
 }
 

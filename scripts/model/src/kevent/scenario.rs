@@ -152,7 +152,7 @@ impl World {
             }),
             shared,
             sources: std::array::from_fn(|_| AtomicU64::new(0)),
-            repeats: std::array::from_fn(|_| Repeat::new()),
+            repeats: std::array::from_fn(|_| Repeat::new(0)),
             touched: std::array::from_fn(|_| AtomicUsize::new(0)),
             target: Cell::new(0),
             counted,

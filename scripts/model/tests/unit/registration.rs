@@ -135,13 +135,15 @@ fn keeps_a_bounded_number_of_ties() {
 }
 
 #[test]
-fn a_place_is_of_one_table() {
-    let (mut one, mut other) = (Host::new(1), Host::new(1));
-    let handle = one.add(0, 0);
-    assert_eq!(other.add(0, 0), handle);
-    let spot = one.state.table().spot(handle).expect("it is there");
-    assert_eq!(other.state.post(&spot, &handle, &bits(1), 0), None);
-    assert_eq!(other.head(), 0, "nothing was done");
-    assert_eq!(one.state.post(&spot, &handle, &bits(1), 0), Some(false));
-    assert_eq!(one.head(), 1);
+fn a_spot_is_where_the_handle_says() {
+    let mut host = Host::new(1);
+    host.add(0, 0);
+    let spot = host.state.table().next_spot().expect("there is room");
+    let handle = host.add(1, 0);
+    // SAFETY: It is of this table.
+    let here = unsafe { spot.here() };
+    assert_eq!(host.state.post(&here, &handle, &bits(1), 0), Some(false));
+    assert_eq!(host.head(), 1);
+    let id = host.state.peek().map(|(_, oldest)| oldest.event.id);
+    assert_eq!(id, Some(1));
 }
