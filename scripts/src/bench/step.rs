@@ -74,7 +74,7 @@ const EXPIRE: &str = r"4time7hrtimer4user.*10UserTimers.*E3run";
 /// Where the benchmark stands before and after the event.
 const MARK: &str = "mark";
 /// The wake function of a file's tie.
-const WAKE: &str = r"4sync4wait.*WaitEntry.*Pollable.*4wake";
+const WAKE: &str = r"2fs5watch.*FileWatch.*Pollable.*4wake";
 /// More instructions than an event can have.
 const MANY: usize = 100_000;
 
