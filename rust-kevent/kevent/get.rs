@@ -25,7 +25,7 @@ use super::{
     },
     queue::{
         Events,
-        Inner,
+        Locked,
         Queue,
         Wait,
         Woken,
@@ -46,8 +46,7 @@ use super::{
 };
 use crate::{
     bindings,
-    prelude::*,
-    sync::lock::spinlock::SpinLockIrqGuard, //
+    prelude::*, //
 };
 
 /// Events copied in one round of the lock.
@@ -95,7 +94,7 @@ impl<'a> Call<'a> {
     /// Locks the state, when what is to be looked at again was: some of it in any case, all of it
     /// before less than `need` events are found.
     #[inline(always)]
-    fn lock(&mut self, need: impl FnOnce(&Self) -> u32) -> SpinLockIrqGuard<'a, Inner> {
+    fn lock(&mut self, need: impl FnOnce(&Self) -> u32) -> Locked<'a> {
         let inner = self.queue.lock();
         let left = *self.looks.get_or_insert(inner.events.to_look_at());
         if left == 0 {
@@ -106,11 +105,7 @@ impl<'a> Call<'a> {
     }
 
     #[inline(never)]
-    fn look(
-        &mut self,
-        mut inner: SpinLockIrqGuard<'a, Inner>,
-        need: u32,
-    ) -> SpinLockIrqGuard<'a, Inner> {
+    fn look(&mut self, mut inner: Locked<'a>, need: u32) -> Locked<'a> {
         let first = !core::mem::replace(&mut self.looked, true);
         let left = self.looks.unwrap_or(0);
         let enough = inner.events.available(u64::from(need)) >= u64::from(need);
@@ -156,7 +151,7 @@ impl<'a> Call<'a> {
 
     /// Takes the next event, and delivers it if its source agrees.
     #[inline(never)]
-    fn ask(&mut self, mut inner: SpinLockIrqGuard<'_, Inner>, next: Next) -> Result {
+    fn ask(&mut self, mut inner: Locked<'_>, next: Next) -> Result {
         let owner = inner.events.owner(next);
         let asked = owner.and_then(|handle| inner.events.ask(handle));
         let Some((_, registration)) = inner.events.peek() else {

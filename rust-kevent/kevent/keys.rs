@@ -20,6 +20,7 @@ use super::{
     event::Event,
     registration::{
         Handle,
+        Place,
         Registration,
         Table, //
     }, //
@@ -57,6 +58,13 @@ impl Secret {
         let keyed = fold(id ^ first, ((u64::from(kind) ^ second) << 1) | 1);
         Hash(fold(keyed ^ ODD[0], ODD[1]) as u32)
     }
+}
+
+/// Where a key is not, but would be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vacant {
+    hash: Hash,
+    place: Handle,
 }
 
 /// The keys of one queue.
@@ -103,41 +111,55 @@ impl Keys {
 
     /// The chain of a hash: in which place it begins.
     #[inline]
-    fn chain(&self, hash: Hash) -> u32 {
+    fn chain(&self, hash: Hash) -> Place {
         let mut chain = hash.0 & self.mask;
         if chain >= self.chains {
             chain &= self.mask >> 1;
         }
-        chain
+        Table::<()>::nth_place(chain)
     }
 
-    /// The registration with a key.
+    /// The registration with a key. If there is none, where the key would be.
     #[inline(always)]
-    pub fn find<T>(&self, table: &Table<T>, hash: Hash, kind: u32, id: u64) -> Option<Handle> {
-        let mut at = table.get_nth(self.chain(hash))?.first;
+    pub fn find<T>(
+        &self,
+        table: &Table<T>,
+        hash: Hash,
+        kind: u32,
+        id: u64,
+    ) -> Result<Handle, Vacant> {
+        let place = self.chain(hash);
+        let vacant = Vacant {
+            hash,
+            place: Table::<T>::handle(place),
+        };
+        let mut at = table.at(place).ok_or(vacant)?.first;
         while at != Handle::NOBODY {
-            let registration = table.get(at)?;
+            let registration = table.get(at).ok_or(vacant)?;
             if is_of(registration, kind, id) {
-                return Some(at);
+                return Ok(at);
             }
             at = registration.after;
         }
-        None
+        Err(vacant)
     }
 
-    /// Adds the key of a registration, which is not there.
+    /// Adds the key of a registration, which is not there. Nobody has added another one since it was
+    /// looked for.
     #[inline(always)]
-    pub fn insert<T>(&mut self, table: &mut Table<T>, hash: Hash, handle: Handle) {
+    pub fn insert<T>(&mut self, table: &mut Table<T>, vacant: Vacant, handle: Handle) {
+        let mut place = vacant.place;
         if self.len == self.chains {
             self.split(table);
+            place = Table::<T>::handle(self.chain(vacant.hash));
         }
-        self.link(table, hash, handle);
+        Self::link(table, place, handle);
         self.len = self.len.wrapping_add(1);
     }
 
     #[inline(always)]
-    fn link<T>(&self, table: &mut Table<T>, hash: Hash, handle: Handle) {
-        let chain = table.get_nth_mut(self.chain(hash));
+    fn link<T>(table: &mut Table<T>, place: Handle, handle: Handle) {
+        let chain = table.get_mut(place);
         let after = chain.map(|chain| core::mem::replace(&mut chain.first, handle));
         if let (Some(after), Some(registration)) = (after, table.get_mut(handle)) {
             registration.after = after;
@@ -170,7 +192,7 @@ impl Keys {
         is: impl Fn(Handle, &Registration<T>) -> bool,
     ) -> Option<Handle> {
         let chain = self.chain(hash);
-        let (mut before, mut at) = (Handle::NOBODY, table.get_nth(chain)?.first);
+        let (mut before, mut at) = (Handle::NOBODY, table.at(chain)?.first);
         let after = loop {
             if at == Handle::NOBODY {
                 return None;
@@ -183,7 +205,7 @@ impl Keys {
             at = registration.after;
         };
         match before {
-            Handle::NOBODY => table.get_nth_mut(chain)?.first = after,
+            Handle::NOBODY => table.at_mut(chain)?.first = after,
             before => table.get_mut(before)?.after = after,
         }
         self.len = self.len.wrapping_sub(1);
@@ -199,14 +221,18 @@ impl Keys {
             self.mask = (self.mask << 1) | 1;
         }
         let old = new & (self.mask >> 1);
-        let Some(chain) = table.get_nth_mut(old).filter(|_| new != 0) else {
+        let Some(chain) = table
+            .at_mut(Table::<T>::nth_place(old))
+            .filter(|_| new != 0)
+        else {
             return;
         };
         let mut at = core::mem::replace(&mut chain.first, Handle::NOBODY);
         while let Some(registration) = table.get(at) {
             let Event { kind, id, .. } = registration.event;
             let moved = core::mem::replace(&mut at, registration.after);
-            self.link(table, self.hash(kind, id), moved);
+            let place = self.chain(self.hash(kind, id));
+            Self::link(table, Table::<T>::handle(place), moved);
         }
     }
 }

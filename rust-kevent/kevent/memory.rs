@@ -418,7 +418,8 @@ mod tests {
 
     fn add(state: &mut State<RingAccess>, request: &Event) -> Result<Handle> {
         let hash = SECRET.hash(request.kind, request.id);
-        let added = state.add(hash, request, 0, Nature::Plain, |_| None);
+        let vacant = state.vacant(hash, request.kind, request.id).ok_or(EEXIST)?;
+        let added = state.add(vacant, request, 0, Nature::Plain, |_| None);
         added.ok_or(ENOMEM)
     }
 

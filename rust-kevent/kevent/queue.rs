@@ -45,7 +45,8 @@ use super::{
     },
     keys::{
         Hash,
-        Secret, //
+        Secret,
+        Vacant, //
     },
     limit::Limit,
     memory::{
@@ -89,7 +90,8 @@ use crate::{
         lock::{
             spinlock::{
                 SpinLockGuard,
-                SpinLockIrqGuard, //
+                SpinLockIrqGuard,
+                SpinLockIrqOnGuard, //
             },
             Backend,
             Guard, //
@@ -133,6 +135,9 @@ pub(crate) struct Control {
     /// is about to make them. Nothing when `control` is free.
     credit: u32,
 }
+
+/// The state, locked in process context.
+pub(crate) type Locked<'a> = SpinLockIrqOnGuard<'a, Inner>;
 
 /// What wake-ups change.
 pub(crate) struct Inner {
@@ -359,8 +364,15 @@ impl Queue {
         )
     }
 
-    /// Locks the state.
-    pub(crate) fn lock(&self) -> SpinLockIrqGuard<'_, Inner> {
+    /// Locks the state in process context, with no lock held but mutexes.
+    #[inline(always)]
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        // SAFETY: There, interrupts are on.
+        unsafe { self.inner.lock_irq() }
+    }
+
+    /// Locks the state in any context.
+    pub(crate) fn lock_anywhere(&self) -> SpinLockIrqGuard<'_, Inner> {
         self.inner.lock()
     }
 
@@ -393,7 +405,7 @@ impl Queue {
         repeat: Option<&Repeat>,
     ) -> Option<bool> {
         let Target { queue, handle, .. } = target;
-        let mut inner = queue.lock();
+        let mut inner = queue.lock_anywhere();
         let wake = inner.events.report(*handle, fired, always);
         Self::reported(queue, *handle, inner, wake, fired.mask, later, repeat)
     }
@@ -539,7 +551,7 @@ impl Queue {
     /// The same, of a registration that nobody else can change meanwhile.
     pub(crate) fn found_at(
         &self,
-        mut inner: SpinLockIrqGuard<'_, Inner>,
+        mut inner: Locked<'_>,
         handle: Handle,
         fired: &Fired,
         always: u32,
@@ -612,7 +624,7 @@ impl Queue {
     }
 
     /// Locks the state if there is a registration with the key of a request, even if it is over.
-    pub(crate) fn lock_at(&self, request: &Event) -> Option<(SpinLockIrqGuard<'_, Inner>, Handle)> {
+    pub(crate) fn lock_at(&self, request: &Event) -> Option<(Locked<'_>, Handle)> {
         let hash = self.hash(request);
         let inner = self.lock();
         let handle = inner.events.find(hash, request.kind, request.id)?;
@@ -661,7 +673,7 @@ impl Queue {
     }
 
     /// Wakes after `events` of them. Pollers have locks of their own, so theirs is the last turn.
-    pub(crate) fn wake(&self, mut inner: SpinLockIrqGuard<'_, Inner>, wake: Wake, events: u32) {
+    pub(crate) fn wake<B: Backend>(&self, mut inner: Guard<'_, Inner, B>, wake: Wake, events: u32) {
         self.wake_sleepers(&mut inner, wake, events);
         let poll = wake != Wake::None && self.is_polled(&mut inner);
         drop(inner);
@@ -696,7 +708,7 @@ impl Queue {
     /// Waits until `missing` is 0, which says how many events must fire at least before it can be.
     pub(crate) fn sleep(
         &self,
-        inner: &mut SpinLockIrqGuard<'_, Inner>,
+        inner: &mut Locked<'_>,
         wait: &Wait,
         mut missing: impl FnMut(&mut Events) -> u32,
     ) -> Woken {
@@ -727,12 +739,7 @@ impl Queue {
         }
     }
 
-    fn sleep_once(
-        &self,
-        inner: &mut SpinLockIrqGuard<'_, Inner>,
-        wait: &Wait,
-        lacks: u32,
-    ) -> CondVarWait {
+    fn sleep_once(&self, inner: &mut Locked<'_>, wait: &Wait, lacks: u32) -> CondVarWait {
         let deadline = wait.deadline.condvar();
         inner.audience = inner.audience.wrapping_add(1);
         let ended = if wait.wants > 1 {
@@ -780,7 +787,7 @@ impl Queue {
     /// Locks the state when there is room for one more registration. That stays while `control` is
     /// held.
     #[inline(always)]
-    fn lock_with_room(&self) -> Result<SpinLockIrqGuard<'_, Inner>> {
+    fn lock_with_room(&self) -> Result<Locked<'_>> {
         let mut inner = self.lock();
         match inner.events.table().wants() {
             None => Ok(inner),
@@ -792,7 +799,7 @@ impl Queue {
     }
 
     #[cold]
-    fn grow(&self, len: usize) -> Result<SpinLockIrqGuard<'_, Inner>> {
+    fn grow(&self, len: usize) -> Result<Locked<'_>> {
         if len == 0 {
             return Err(ENOSPC);
         }
@@ -974,9 +981,9 @@ impl<'a> New<'a> {
     /// Puts it into the table. Called once.
     #[inline]
     pub(crate) fn insert(&mut self, nature: Nature) -> Result {
-        let mut inner = self.make_room()?;
+        let (mut inner, vacant) = self.make_room()?;
         let spare = inner.events.table().spare();
-        let put = self.put(inner, nature, |_| None);
+        let put = self.put(inner, vacant, nature, |_| None);
         // After the lock.
         drop(spare);
         put
@@ -998,14 +1005,14 @@ impl<'a> New<'a> {
         renew: impl FnOnce(Pin<&mut T>) -> bool,
         make: impl FnOnce(Target) -> I,
     ) -> Result<Arc<T>> {
-        let mut inner = self.make_room()?;
+        let (mut inner, vacant) = self.make_room()?;
         let mut refused = None;
         if let Some(spare) = inner.events.table().spare() {
             refused = match T::untied(spare).map(Arc::into_unique_or_drop) {
                 Ok(Some(mut spare)) => {
                     if renew(spare.as_mut()) {
                         let tie = Arc::from(spare);
-                        self.put(inner, nature, |_| Some(tie.clone().tied()))?;
+                        self.put(inner, vacant, nature, |_| Some(tie.clone().tied()))?;
                         return Ok(tie);
                     }
                     Some(Ok(Some(spare)))
@@ -1016,12 +1023,13 @@ impl<'a> New<'a> {
         // What is not good goes after the lock.
         drop(inner);
         drop(refused);
-        self.insert_new(nature, make)
+        self.insert_new(vacant, nature, make)
     }
 
     #[inline(never)]
     fn insert_new<T: TieOf, I: PinInit<T>>(
         &mut self,
+        vacant: Vacant,
         nature: Nature,
         make: impl FnOnce(Target) -> I,
     ) -> Result<Arc<T>> {
@@ -1029,7 +1037,8 @@ impl<'a> New<'a> {
         let (queue, mut inner) = (self.queue.clone(), self.queue.lock_with_room()?);
         let spot = inner.events.table().next_spot().ok_or(ENOSPC)?;
         let mut made = None;
-        self.put(inner, nature, |handle| {
+        // Nobody else adds a key while `control` is held.
+        self.put(inner, vacant, nature, |handle| {
             // INVARIANT: The table is that of the queue.
             let target = Target {
                 queue,
@@ -1046,30 +1055,33 @@ impl<'a> New<'a> {
         made.ok_or(ENOSPC)
     }
 
-    /// Locks the state if there is room, and none with the key.
+    /// Locks the state if there is room, and none with the key. Returns where that would be.
     #[inline(always)]
-    fn make_room(&mut self) -> Result<SpinLockIrqGuard<'a, Inner>> {
+    fn make_room(&mut self) -> Result<(Locked<'a>, Vacant)> {
         let Event { kind, id, .. } = *self.request;
         let inner = self.queue.lock_with_room()?;
-        if inner.events.find(self.hash, kind, id).is_none() {
-            return Ok(inner);
+        if let Some(vacant) = inner.events.vacant(self.hash, kind, id) {
+            return Ok((inner, vacant));
         }
         drop(inner);
         self.make_way()?;
-        self.queue.lock_with_room()
+        let inner = self.queue.lock_with_room()?;
+        let vacant = inner.events.vacant(self.hash, kind, id).ok_or(EEXIST)?;
+        Ok((inner, vacant))
     }
 
     #[inline(always)]
     fn put(
         &mut self,
-        mut inner: SpinLockIrqGuard<'_, Inner>,
+        mut inner: Locked<'_>,
+        vacant: Vacant,
         nature: Nature,
         tie: impl FnOnce(Handle) -> Option<Tied>,
     ) -> Result {
         self.control.charge(self.queue)?;
         self.handle = inner
             .events
-            .add(self.hash, self.request, self.generation, nature, tie);
+            .add(vacant, self.request, self.generation, nature, tie);
         if self.handle.is_none() {
             // There is room.
             self.control.credit = self.control.credit.saturating_add(1);

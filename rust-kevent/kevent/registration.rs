@@ -406,6 +406,13 @@ const _: () = assert!(CHUNKS <= 1 << (32 - OFFSET_BITS));
 const _: () = assert!(FIRST_SHIFT as usize + (CHUNKS >> STEP_SHIFT) <= OFFSET_BITS as usize);
 const _: () = assert!(Handle::NOBODY.0 == NONE);
 
+/// Where a registration may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    chunk: u32,
+    offset: u32,
+}
+
 /// The registrations of one queue.
 pub struct Table<T = ()> {
     chunks: Arrays<Registration<T>, CHUNKS>,
@@ -485,24 +492,35 @@ impl<T> Table<T> {
     }
 
     /// The place that is used after `index` others.
+    #[inline(always)]
+    pub fn nth_place(index: u32) -> Place {
+        let (chunk, offset) = Self::spread(index);
+        Place { chunk, offset }
+    }
+
+    /// What names the registration in a place.
+    #[inline(always)]
+    pub fn handle(place: Place) -> Handle {
+        Handle((place.chunk << OFFSET_BITS) | place.offset)
+    }
+
+    /// The same place by its handle.
     #[inline]
     pub fn nth(index: u32) -> Handle {
-        let (chunk, offset) = Self::spread(index);
-        Handle((chunk << OFFSET_BITS) | offset)
+        Self::handle(Self::nth_place(index))
     }
 
     /// What is there.
     #[inline(always)]
-    pub fn get_nth(&self, index: u32) -> Option<&Registration<T>> {
-        let (chunk, offset) = Self::spread(index);
-        self.chunks.get(chunk as usize, offset as usize)
+    pub fn at(&self, place: Place) -> Option<&Registration<T>> {
+        self.chunks.get(place.chunk as usize, place.offset as usize)
     }
 
     /// What is there.
     #[inline(always)]
-    pub fn get_nth_mut(&mut self, index: u32) -> Option<&mut Registration<T>> {
-        let (chunk, offset) = Self::spread(index);
-        self.chunks.get_mut(chunk as usize, offset as usize)
+    pub fn at_mut(&mut self, place: Place) -> Option<&mut Registration<T>> {
+        self.chunks
+            .get_mut(place.chunk as usize, place.offset as usize)
     }
 
     #[inline]

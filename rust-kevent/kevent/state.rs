@@ -52,7 +52,8 @@ use super::{
     keys::{
         Hash,
         Keys,
-        Secret, //
+        Secret,
+        Vacant, //
     },
     registration::{
         Handle,
@@ -236,15 +237,21 @@ impl<M: Memory, T> State<M, T> {
     /// The registration with a key, even if it is over.
     #[inline]
     pub fn find(&self, hash: Hash, kind: u32, id: u64) -> Option<Handle> {
-        self.keys.find(&self.table, hash, kind, id)
+        self.keys.find(&self.table, hash, kind, id).ok()
     }
 
-    /// Arms a new registration, with a key that is not there. The table must have room. `tie` makes
-    /// what ties it to its source, if that is anything.
+    /// Where a key would be, if it is not there.
+    #[inline(always)]
+    pub fn vacant(&self, hash: Hash, kind: u32, id: u64) -> Option<Vacant> {
+        self.keys.find(&self.table, hash, kind, id).err()
+    }
+
+    /// Arms a new registration, with a key that is not there, since that was found no other having been
+    /// added. The table must have room. `tie` makes what ties it to its source, if that is anything.
     #[inline(always)]
     pub fn add(
         &mut self,
-        hash: Hash,
+        vacant: Vacant,
         request: &Event,
         generation: u64,
         nature: Nature,
@@ -252,7 +259,7 @@ impl<M: Memory, T> State<M, T> {
     ) -> Option<Handle> {
         let (handle, registration) = self.table.insert(request, generation, nature)?;
         registration.set_tie(tie(handle));
-        self.keys.insert(&mut self.table, hash, handle);
+        self.keys.insert(&mut self.table, vacant, handle);
         Some(handle)
     }
 

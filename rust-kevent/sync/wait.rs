@@ -143,7 +143,10 @@ impl RawWaitEntry {
     /// The queue that was loaded from `private`, if it is one.
     #[inline(always)]
     fn head(private: *mut c_void) -> Option<NonNull<bindings::wait_queue_head>> {
-        NonNull::new(private.cast()).filter(|_| private.addr() & ASIDE == 0)
+        match private.addr() & ASIDE {
+            0 => NonNull::new(private.cast()),
+            _ => None,
+        }
     }
 
     /// Whether it was put on a queue that has not gone away.

@@ -206,7 +206,7 @@ where
         };
         let ready = match entered {
             Some(ready) => ready,
-            None => tie.replace(file, request, nested)?,
+            None => tie.replace_first(file, request, nested)?,
         };
         let fired = kind.found(ready);
         if fired.mask & wanted != 0 {
@@ -272,38 +272,55 @@ impl<K: Kind> Entries<K> {
     }
 }
 
+/// Takes the old entries off their queues, after `entries` are on theirs. No wake-up of the old ones
+/// is under way afterwards. Returns the member that this was.
+fn exchange<K: Kind>(
+    rare: &SpinLock<Rare<K>>,
+    mut entries: Option<Entries<K>>,
+) -> Option<Arc<Member>> {
+    core::mem::swap(&mut rare.lock().entries, &mut entries);
+    let member = entries.as_ref().and_then(|old| old.member().cloned());
+    drop(entries);
+    if let Some(member) = &member {
+        member.leave();
+    }
+    member
+}
+
 impl<K: Kind> Watch<K> {
     /// Puts entries on the wait queues of the file, in place of those that are there. Returns what
     /// its poll method says now. On error, all is as before.
-    fn replace(&self, file: &LocalFile, request: &Event, nested: Option<Nested>) -> Result<u32> {
-        let rare = self.instead();
-        let is_nested = match &rare {
-            Some(rare) => rare.lock().nested.is_some(),
-            None => nested.is_some(),
+    fn replace(&self, file: &LocalFile, request: &Event) -> Result<u32> {
+        let Some(rare) = self.instead() else {
+            return self.replace_first(file, request, None);
+        };
+        let is_nested = rare.lock().nested.is_some();
+        let (entries, ready) = self.enter_anew(file, request, is_nested)?;
+        drop(exchange(&rare, Some(entries)));
+        Ok(ready)
+    }
+
+    /// The same in place of the entry of the tie.
+    fn replace_first(
+        &self,
+        file: &LocalFile,
+        request: &Event,
+        nested: Option<Nested>,
+    ) -> Result<u32> {
+        let is_nested = nested.is_some();
+        let rare = Rare {
+            entries: None,
+            left: None,
+            nested,
         };
         // What must not fail later.
-        let fresh = match rare {
-            Some(_) => None,
-            None => {
-                let rare = Rare {
-                    entries: None,
-                    left: None,
-                    nested,
-                };
-                Some(KBox::pin_init(new_spinlock!(rare), accounted())?)
-            }
-        };
+        let rare = KBox::pin_init(new_spinlock!(rare), accounted())?;
         let (entries, ready) = self.enter_anew(file, request, is_nested)?;
-        match fresh {
-            Some(fresh) => {
-                fresh.lock().entries = Some(entries);
-                // SAFETY: `control` is held.
-                unsafe { self.leave() };
-                // SAFETY: As above. It has left its queue, and there is nothing instead.
-                unsafe { self.set_instead(fresh) };
-            }
-            None => drop(self.leave_all(Some(entries))),
-        }
+        rare.lock().entries = Some(entries);
+        // SAFETY: `control` is held.
+        unsafe { self.leave() };
+        // SAFETY: As above. It has left its queue, and there is nothing instead.
+        unsafe { self.set_instead(rare) };
         Ok(ready)
     }
 
@@ -346,18 +363,20 @@ impl<K: Kind> Watch<K> {
         }
     }
 
-    /// Takes all entries off their queues, after `entries` are on theirs. No wake-up of the old ones
-    /// is under way afterwards. Returns the member that this was.
-    fn leave_all(&self, mut entries: Option<Entries<K>>) -> Option<Arc<Member>> {
+    /// Ends a tie that has what few have.
+    #[inline(never)]
+    fn end_rare(&self, rare: Pin<&SpinLock<Rare<K>>>) {
+        let member = exchange(&rare, None);
         // SAFETY: `control` is held.
-        unsafe { self.leave() };
-        core::mem::swap(&mut self.instead()?.lock().entries, &mut entries);
-        let member = entries.as_ref().and_then(|old| old.member().cloned());
-        drop(entries);
-        if let Some(member) = &member {
-            member.leave();
+        let lives = unsafe { self.del() };
+        let mut rare = rare.lock();
+        if lives {
+            // Others may want what this one has not taken.
+            rare.left = member;
         }
-        member
+        let nested = rare.nested.take();
+        drop(rare);
+        drop(nested);
     }
 
     /// Whether the entries that are there are those of `request`.
@@ -383,7 +402,7 @@ impl<K: Kind> Tie for Watch<K> {
                 return Err(ENOENT);
             }
             if !self.is_same(request) {
-                self.replace(file, request, None)?;
+                self.replace(file, request)?;
             }
             Ok(())
         })
@@ -396,18 +415,14 @@ impl<K: Kind> Tie for Watch<K> {
     }
 
     fn end(&self) {
-        let member = self.leave_all(None);
-        // SAFETY: `control` is held.
-        let lives = unsafe { self.del() };
-        if let Some(rare) = self.instead() {
-            let mut rare = rare.lock();
-            if lives {
-                // Others may want what this one has not taken.
-                rare.left = member;
+        match self.instead() {
+            Some(rare) => self.end_rare(rare),
+            None => {
+                // SAFETY: `control` is held.
+                unsafe { self.leave() };
+                // SAFETY: As above. Whether the file lives matters to who takes turns.
+                unsafe { self.del() };
             }
-            let nested = rare.nested.take();
-            drop(rare);
-            drop(nested);
         }
     }
 

@@ -228,7 +228,7 @@ impl Expire for Clockwork {
     type Owner = Queue;
 
     fn expired(queue: &Queue, due: Due<'_, Self>) {
-        let mut inner = queue.lock();
+        let mut inner = queue.lock_anywhere();
         let (wake, events) = report_all(queue, &mut inner.events, due);
         queue.wake(inner, wake, events);
     }
@@ -301,7 +301,7 @@ impl Tie for TimerTie {
         self.timer.adjust(|clockwork, now, expires| {
             let (count, next) = clockwork.count(now, clockwork.next(expires));
             if count != 0 {
-                let mut inner = queue.lock();
+                let mut inner = queue.lock_anywhere();
                 let wake = report(queue, &mut inner.events, clockwork.handle, count)?;
                 queue.wake(inner, wake, 1);
             } else if !finished || matches!(clockwork.lag, 0 | FIRST) {

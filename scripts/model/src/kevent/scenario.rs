@@ -137,7 +137,8 @@ impl World {
                     ..Event::default()
                 };
                 let hash = secret.hash(template.kind, id);
-                let added = state.add(hash, &template, 0, Nature::Plain, |_| None);
+                let vacant = state.vacant(hash, template.kind, template.id).unwrap();
+                let added = state.add(vacant, &template, 0, Nature::Plain, |_| None);
                 added.expect("the table has room")
             })
             .collect();

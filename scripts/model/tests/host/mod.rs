@@ -55,7 +55,9 @@ pub fn add<M: Memory>(
     tie: Option<()>,
 ) -> Handle {
     let hash = SECRET.hash(template.kind, template.id);
-    let added = state.add(hash, template, template.param[0], nature, |_| tie);
+    let vacant = state.vacant(hash, template.kind, template.id);
+    let vacant = vacant.expect("a new key");
+    let added = state.add(vacant, template, template.param[0], nature, |_| tie);
     added.expect("room")
 }
 

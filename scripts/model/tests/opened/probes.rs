@@ -15,7 +15,7 @@ impl Keys {
     pub fn mean_steps(&self, table: &Table) -> f64 {
         let mut steps = 0u64;
         for chain in 0..self.chains {
-            let mut at = table.get_nth(chain).expect("a chain").first;
+            let mut at = table.at(Table::<()>::nth_place(chain)).expect("a chain").first;
             let mut place = 0;
             while at != Handle::NOBODY {
                 place += 1;
