@@ -144,14 +144,14 @@ impl<T: CloseFn> FileWatch<T> {
         }
     }
 
-    /// The same, of which nobody else has a reference, and that is on no queue.
-    pub fn told_mut(self: Pin<&mut Self>) -> &mut T {
-        self.project().told
-    }
-
     /// What is told of wake-ups.
     pub fn told(&self) -> &T {
         &self.told
+    }
+
+    /// The same, of a watch of which nobody else has a reference, and that is on no queue.
+    pub fn told_mut(self: Pin<&mut Self>) -> &mut T {
+        self.project().told
     }
 
     /// Is no longer told of the last close. Returns false if the file is being released: then [`CloseFn::closed`] is called,
