@@ -847,7 +847,10 @@ TEST_F(tcp, not_sure)
 	ASSERT_TRUE(next(&self->q, &self->ev));
 	EXPECT_EQ(SEND, self->ev.fired);
 	ASSERT_EQ(0, shutdown(fd[1], SHUT_WR));
-	ASSERT_TRUE(next(&self->q, &self->ev));
+	/* The peer may tell of its room late. */
+	do {
+		ASSERT_TRUE(next(&self->q, &self->ev));
+	} while (self->ev.fired == SEND);
 	if (variant->ring) {
 		EXPECT_EQ(RECV | SEND | END, self->ev.fired);
 		EXPECT_EQ(KEVENT_RET_RECHECK, flags_of(&self->ev) & KEVENT_RET_RECHECK);
