@@ -28,7 +28,9 @@ type Sources = BTreeMap<&'static str, PathBuf>;
 const KERNEL: &[&str] = &["event", "keys", "registration", "ring", "state", "word"];
 /// Files that get a child module for tests of what is private in them.
 const OPENED: &[(&str, &str)] = &[("keys", "probes"), ("ring", "chains"), ("state", "links")];
-const HOST: &[&str] = &["array", "consumer", "memory"];
+const HOST: &[&str] = &["array", "memory"];
+/// The user's side, which is a file of the crate.
+const CONSUMER: &str = "../../userspace/kevent/src/protocol/consumer.rs";
 
 fn main() -> Result<()> {
     let model = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
@@ -44,6 +46,7 @@ fn main() -> Result<()> {
         let path = model.join("src/kevent").join(name);
         sources.insert(name, path.with_extension("rs"));
     }
+    sources.insert("consumer", model.join(CONSUMER));
     let scenario = model.join("src/kevent/scenario.rs");
     let mut checked = sources.clone();
     checked.insert("scenario", scenario.clone());

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's files, and what stands around them on the host.
+//! The kernel's files, the consumer of the crate `kevent`, and what stands around them on the host.
 
 pub mod array;
+#[path = "../../../userspace/kevent/src/protocol/consumer.rs"]
 pub mod consumer;
 #[path = "../../../rust-kevent/kevent/event.rs"]
 pub mod event;

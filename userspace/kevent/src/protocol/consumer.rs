@@ -79,6 +79,16 @@ impl Taken {
     pub fn word(&self) -> Word {
         self.word
     }
+
+    /// Frees the slot. Returns false when another has adopted the entry meanwhile.
+    pub fn finish<M: Mapping + ?Sized>(self, mapping: &M) -> bool {
+        let Taken { position, word } = self;
+        // ORDERING: the kernel fills the slot after everything that was done with the entry.
+        mapping
+            .word(position)
+            .compare_exchange(word.0, word.finished().0, Release, Relaxed)
+            .is_ok()
+    }
 }
 
 /// One thread's cursor in a ring.
@@ -188,14 +198,17 @@ impl<M: core::ops::Deref<Target: Mapping>> Consumer<M> {
         unsafe { self.mapping.payload(taken.position) }
     }
 
-    /// Frees the slot of an entry. Returns false when another has adopted it meanwhile.
+    /// Frees the slot of an entry, see [`Taken::finish`].
     pub fn finish(&mut self, taken: Taken) -> bool {
-        let Taken { position, word } = taken;
-        // ORDERING: the kernel fills the slot after everything that was done with the entry.
-        self.mapping
-            .word(position)
-            .compare_exchange(word.0, word.finished().0, Release, Relaxed)
-            .is_ok()
+        taken.finish(&*self.mapping)
+    }
+
+    /// Whether entries are held under the number of this consumer.
+    pub fn holds(&self) -> bool {
+        (0..self.slots()).any(|position| {
+            let word = Word(self.mapping.word(position).load(Relaxed));
+            word.is_taken() && word.owner() == self.owner
+        })
     }
 
     /// Takes over an entry from an owner that is gone. That owner may have handled it already.

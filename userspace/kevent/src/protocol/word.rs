@@ -1,0 +1,1 @@
+../../../../rust-kevent/kevent/word.rs
