@@ -26,6 +26,7 @@ mod stress;
 mod tables;
 mod test;
 mod tree;
+mod userspace;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -76,6 +77,8 @@ enum Verb {
     Abi(abi::Args),
     /// Writes the tables of the document that list tests, or checks them
     Tables(tables::Args),
+    /// Tests the crates for programs, and makes their bindings
+    Userspace(userspace::Args),
     /// Runs every test of the project
     Test(test::Args),
 }
@@ -93,6 +96,7 @@ fn main() -> ExitCode {
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Abi(args) => abi::run(&ctx, args),
         Verb::Tables(args) => tables::run(&ctx, args),
+        Verb::Userspace(args) => userspace::run(&ctx, args),
         Verb::Test(args) => test::run(&ctx, args),
     });
     match result {

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test of the project.
 
-mod cargo;
+pub mod cargo;
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
-use crate::{abi, bench, build, run, series, setup, stress, tree};
+use crate::{abi, bench, build, run, series, setup, stress, tree, userspace};
 
 /// Runs every test of the project.
 ///
@@ -48,10 +48,10 @@ struct Step {
 
 /// What a step found.
 #[derive(Default)]
-struct Ended {
-    tally: Tally,
+pub struct Ended {
+    pub tally: Tally,
     /// What failed, and why.
-    failures: Vec<String>,
+    pub failures: Vec<String>,
 }
 
 impl From<Tally> for Ended {
@@ -137,6 +137,10 @@ fn check_bench(ctx: &Context, _: &Args) -> Result<Ended> {
     bench::check(ctx).map(passed)
 }
 
+fn test_userspace(ctx: &Context, args: &Args) -> Result<Ended> {
+    userspace::in_the_guest(ctx, args.accel)
+}
+
 /// What runs on the debug kernel: the calls, what may fail in them, closing, the ring against a hostile
 /// sharer. `cargo xtask run --debug` has all, which takes too long for each time.
 const ON_DEBUG: &[&str] = &[
@@ -147,12 +151,15 @@ const ON_DEBUG: &[&str] = &[
 const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 19] = [
     step("setup", 240, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
     step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
     step("host", 120, None, |ctx, _| cargo::host(ctx)),
+    step("userspace", 60, Some("setup"), |ctx, _| {
+        userspace::on_this_machine(ctx)
+    }),
     step("abi", 10, Some("setup"), check_abi),
     step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
@@ -164,12 +171,14 @@ const STEPS: [Step; 16] = [
     }),
     step("build", 420, Some("tree"), build_linux),
     step("run", 420, Some("build"), run_selftests),
+    step("userspace in the guest", 60, Some("build"), test_userspace),
     step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
     step("build debug", 720, Some("tree"), build_debug).on(Arch::X86_64),
     step("run debug", 180, Some("build debug"), run_debug).on(Arch::X86_64),
     step("stress", 90, Some("build debug"), run_stress).on(Arch::X86_64),
     step("build arm64", 420, Some("tree"), build_linux).on(Arch::Arm64),
     step("run arm64", 330, Some("build arm64"), run_selftests).on(Arch::Arm64),
+    step("userspace arm64", 60, Some("build arm64"), test_userspace).on(Arch::Arm64),
 ];
 
 fn passed(passed: usize) -> Ended {

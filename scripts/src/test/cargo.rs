@@ -24,8 +24,12 @@ pub fn format(ctx: &Context) -> Result<Tally> {
         .status
         .success()
     {
-        crate::command::check(cargo(ctx)?.args(["fmt", "--all", "--check"]))?;
-        tally.passed = 1;
+        for folder in [".", "userspace"] {
+            let mut fmt = cargo(ctx)?;
+            fmt.current_dir(ctx.repo.join(folder));
+            crate::command::check(fmt.args(["fmt", "--all", "--check"]))?;
+            tally.passed += 1;
+        }
     } else {
         println!("SKIP: this toolchain has no `cargo fmt`");
         tally.skipped = 1;
@@ -60,7 +64,8 @@ fn cargo(ctx: &Context) -> Result<Command> {
     Ok(cargo)
 }
 
-fn test(ctx: &Context, name: &str, cargo: &mut Command) -> Result<Ended> {
+/// Runs tests, and shows the last of their output if one fails.
+pub fn test(ctx: &Context, name: &str, cargo: &mut Command) -> Result<Ended> {
     let log = ctx.cache.join("log").join(format!("test-{name}"));
     let step = progress::Step::start(format!("cargo test: {name}"));
     let mut text = String::new();
@@ -70,17 +75,22 @@ fn test(ctx: &Context, name: &str, cargo: &mut Command) -> Result<Ended> {
         text.push('\n');
     })?;
     drop(step);
-    let tally = tally(&text, status.success());
-    if tally.failed > 0 {
+    let ended = ended(&text, status.success());
+    if ended.tally.failed > 0 {
         println!("{}", last_lines(&text, LAST_LINES));
         println!("all of it is in {}", log.display());
-    } else if tally.passed == 0 {
+    } else if ended.tally.passed == 0 {
         bail!("cargo ran no test; its output is in {}", log.display());
     }
-    Ok(Ended {
-        tally,
-        failures: failures(&text),
-    })
+    Ok(ended)
+}
+
+/// What the output of `cargo test` says.
+pub fn ended(text: &str, success: bool) -> Ended {
+    Ended {
+        tally: tally(text, success),
+        failures: failures(text),
+    }
 }
 
 /// The names in the lines "test name ... FAILED".

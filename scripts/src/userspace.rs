@@ -1,0 +1,105 @@
+//! `cargo xtask userspace`: the crates for programs.
+
+mod bindings;
+mod guest;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::command::{check, command};
+use crate::context::Context;
+use crate::flavour::Flavour;
+use crate::guest::boot::Accel;
+use crate::run;
+use crate::test::Ended;
+use crate::test::cargo::{ended, test};
+use crate::tools::in_path;
+
+/// Tests the crates `kevent-sys` and `kevent`.
+///
+/// Checks that the bindings are those that bindgen makes and that the documentation has no warning,
+/// runs the tests on this machine, where those that need kevent end early, and then all of them in the
+/// guest: unit, property and integration tests, the examples of the documentation, and the programs in
+/// userspace/kevent/examples/.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Make the bindings, and nothing else
+    #[arg(long)]
+    update: bool,
+
+    /// Check the bindings, and nothing else
+    #[arg(long, conflicts_with = "update")]
+    check: bool,
+
+    /// What runs the guest's instructions
+    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
+    accel: Accel,
+}
+
+pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    if args.update {
+        for path in bindings::update(ctx)? {
+            println!("{}", path.display());
+        }
+        return Ok(());
+    }
+    if args.check {
+        println!("{} files of bindings are current", bindings::check(ctx)?);
+        return Ok(());
+    }
+    let host = on_this_machine(ctx)?;
+    println!("on this machine: {}", host.tally);
+    let guest = in_the_guest(ctx, args.accel)?;
+    println!("in the guest: {}", guest.tally);
+    let mut tally = host.tally;
+    tally += guest.tally;
+    println!("{tally}");
+    match tally.failed {
+        0 => Ok(()),
+        failed => bail!("{failed} tests failed"),
+    }
+}
+
+/// The bindings, the documentation, and every test as far as it goes without kevent.
+pub fn on_this_machine(ctx: &Context) -> Result<Ended> {
+    let files = bindings::check(ctx)?;
+    let mut doc = cargo(ctx)?;
+    doc.args(["doc", "--workspace", "--no-deps"]);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    doc.env("CARGO_TARGET_DIR", ctx.cache.join("target-userspace"));
+    check(&mut doc)?;
+    let mut tests = cargo(ctx)?;
+    tests.args(["test", "--workspace", "--no-fail-fast"]);
+    tests.env("CARGO_TARGET_DIR", ctx.cache.join("target-userspace"));
+    let mut ended = test(ctx, "userspace", &mut tests)?;
+    ended.tally.passed += files + 1;
+    Ok(ended)
+}
+
+/// Every test with kevent. Skipped where Rust has no library for the guest.
+pub fn in_the_guest(ctx: &Context, accel: Accel) -> Result<Ended> {
+    let target = match guest::Target::find(ctx)? {
+        Ok(target) => target,
+        Err(reason) => {
+            println!("SKIP: {reason}");
+            let mut ended = Ended::default();
+            ended.tally.skipped = 1;
+            return Ok(ended);
+        }
+    };
+    let kernel = run::kernel(ctx, Flavour::Ordinary, accel)?;
+    let (text, success) = guest::run(ctx, &kernel, &target)?;
+    Ok(ended(&text, success))
+}
+
+/// cargo in the crates' workspace.
+fn cargo(ctx: &Context) -> Result<Command> {
+    let cargo = std::env::var_os("CARGO")
+        .map(PathBuf::from)
+        .or_else(|| in_path("cargo"));
+    let mut cargo = command(cargo.context("cargo not found")?);
+    cargo.current_dir(ctx.repo.join("userspace"));
+    Ok(cargo)
+}
