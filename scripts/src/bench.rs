@@ -261,7 +261,7 @@ fn measure_in_one_boot(
 }
 
 /// Compiles the benchmark, and packs it with init.
-fn pack(ctx: &Context, kernel: &Kernel, boot: &Boot, names: &[&str]) -> Result<PathBuf> {
+pub fn pack(ctx: &Context, kernel: &Kernel, boot: &Boot, names: &[&str]) -> Result<PathBuf> {
     let _lock = ctx.lock()?;
     let out = selftests::folder(ctx)?;
     let program = out.join(PROGRAM);

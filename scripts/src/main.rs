@@ -18,6 +18,7 @@ mod tools;
 mod abi;
 mod bench;
 mod build;
+mod demo;
 mod mutants;
 mod run;
 mod series;
@@ -73,6 +74,8 @@ enum Verb {
     Mutants(mutants::Args),
     /// Measures what an event costs, against epoll and io_uring
     Bench(bench::Args),
+    /// Shows an HTTP server on epoll, io_uring and kevent, and what each costs
+    Demo(demo::Args),
     /// Compares the binary interface with its golden file
     Abi(abi::Args),
     /// Writes the tables of the document that list tests, or checks them
@@ -94,6 +97,7 @@ fn main() -> ExitCode {
         Verb::Stress(args) => stress::run(&ctx, args),
         Verb::Mutants(args) => mutants::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
+        Verb::Demo(args) => demo::run(&ctx, args),
         Verb::Abi(args) => abi::run(&ctx, args),
         Verb::Tables(args) => tables::run(&ctx, args),
         Verb::Userspace(args) => userspace::run(&ctx, args),
