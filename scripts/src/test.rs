@@ -152,32 +152,32 @@ const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
 const STEPS: [Step; 19] = [
-    step("setup", 240, None, |ctx, _| {
+    step("setup", 180, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
     step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
-    step("host", 120, None, |ctx, _| cargo::host(ctx)),
+    step("host", 60, None, |ctx, _| cargo::host(ctx)),
     step("userspace", 60, Some("setup"), |ctx, _| {
         userspace::on_this_machine(ctx)
     }),
     step("abi", 10, Some("setup"), check_abi),
     step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
-    step("tree", 120, Some("setup"), |ctx, _| {
+    step("tree", 90, Some("setup"), |ctx, _| {
         tree::ensure(ctx).map(|_| Ended::default())
     }),
-    step("series", 60, Some("setup"), |ctx, _| {
+    step("series", 20, Some("setup"), |ctx, _| {
         series::check(ctx).map(|()| passed(1))
     }),
     step("build", 420, Some("tree"), build_linux),
     step("run", 420, Some("build"), run_selftests),
     step("userspace in the guest", 60, Some("build"), test_userspace),
     step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
-    step("build debug", 720, Some("tree"), build_debug).on(Arch::X86_64),
+    step("build debug", 780, Some("tree"), build_debug).on(Arch::X86_64),
     step("run debug", 180, Some("build debug"), run_debug).on(Arch::X86_64),
-    step("stress", 90, Some("build debug"), run_stress).on(Arch::X86_64),
+    step("stress", 80, Some("build debug"), run_stress).on(Arch::X86_64),
     step("build arm64", 420, Some("tree"), build_linux).on(Arch::Arm64),
-    step("run arm64", 330, Some("build arm64"), run_selftests).on(Arch::Arm64),
+    step("run arm64", 310, Some("build arm64"), run_selftests).on(Arch::Arm64),
     step("userspace arm64", 60, Some("build arm64"), test_userspace).on(Arch::Arm64),
 ];
 
