@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test of the project.
 
 pub mod cargo;
+mod pages;
 
 use std::time::{Duration, Instant};
 
@@ -151,11 +152,12 @@ const ON_DEBUG: &[&str] = &[
 const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 20] = [
     step("setup", 180, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
     step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
+    step("pages", 10, None, |ctx, _| Ok(pages::lint(ctx)?.into())),
     step("host", 60, None, |ctx, _| cargo::host(ctx)),
     step("userspace", 60, Some("setup"), |ctx, _| {
         userspace::on_this_machine(ctx)
