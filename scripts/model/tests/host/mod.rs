@@ -99,6 +99,13 @@ pub fn counts(mask: u32, data: u64) -> Fired {
 }
 
 impl Host {
+    /// Whether a registration has the key of this id.
+    pub fn has(&self, id: u64) -> bool {
+        let kind = template(id, 0).kind;
+        let found = self.state.find(SECRET.hash(kind, id), kind, id);
+        found.is_some()
+    }
+
     /// A queue with a ring of `1 << shift` slots.
     pub fn new(shift: u32) -> Self {
         Self::starting_at(shift, 0)

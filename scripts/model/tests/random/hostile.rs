@@ -45,6 +45,10 @@ fn run(host: &mut Host, handles: &mut [Option<Handle>; IDS], over: &mut Vec<Hand
     match call {
         Call::Add { id, flags } => {
             if handles[id].is_none() {
+                if host.has(id as u64) {
+                    // It is over, and has to make way.
+                    run(host, handles, over, Call::Reap);
+                }
                 handles[id] = Some(host.add(id as u64, flags));
             }
         }

@@ -98,6 +98,10 @@ impl Pair {
     fn run(&mut self, call: Call) {
         match call {
             Call::Add { id, flags } if self.handles[id].is_none() => {
+                if self.host.has(id as u64) {
+                    // It is over, and has to make way.
+                    self.reap();
+                }
                 self.handles[id] = Some(self.host.add(id as u64, flags));
                 self.model.add(id as u64, flags);
             }
