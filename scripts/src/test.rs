@@ -15,7 +15,7 @@ use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
-use crate::{abi, bench, build, run, series, setup, stress, tree, userspace};
+use crate::{abi, bench, build, run, series, setup, tree, userspace};
 
 /// Runs every test of the project.
 ///
@@ -108,11 +108,6 @@ fn run_debug(ctx: &Context, args: &Args) -> Result<Ended> {
     selftests_of(ctx, &kernel, args, Some(ON_DEBUG))
 }
 
-fn run_stress(ctx: &Context, args: &Args) -> Result<Ended> {
-    let kernel = run::kernel(ctx, Flavour::Debug, args.accel)?;
-    stress::account(ctx, &kernel, vec![STRESS_SECONDS.to_owned()]).map(|()| passed(1))
-}
-
 fn selftests_of(
     ctx: &Context,
     kernel: &Kernel,
@@ -142,17 +137,11 @@ fn test_userspace(ctx: &Context, args: &Args) -> Result<Ended> {
     userspace::in_the_guest(ctx, args.accel)
 }
 
-/// What runs on the debug kernel: the calls, what may fail in them, closing, the ring against a hostile
-/// sharer. `cargo xtask run --debug` has all, which takes too long for each time.
-const ON_DEBUG: &[&str] = &[
-    "commit", "ctl", "fault", "fd", "get", "hostile", "init", "mix", "ring", "threads", "wakeups",
-];
-
-/// How long everything is done at once there.
-const STRESS_SECONDS: &str = "60";
+/// What runs on the debug kernel: the calls, what may fail in them, the ring against a hostile sharer. `cargo xtask run --debug` has all, which takes too long for each time.
+const ON_DEBUG: &[&str] = &["fault", "fd", "get", "hostile", "init", "mix", "ring"];
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 19] = [
     step("setup", 180, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
@@ -177,7 +166,6 @@ const STEPS: [Step; 20] = [
     step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
     step("build debug", 780, Some("tree"), build_debug).on(Arch::X86_64),
     step("run debug", 180, Some("build debug"), run_debug).on(Arch::X86_64),
-    step("stress", 80, Some("build debug"), run_stress).on(Arch::X86_64),
     step("build arm64", 420, Some("tree"), build_linux).on(Arch::Arm64),
     step("run arm64", 310, Some("build arm64"), run_selftests).on(Arch::Arm64),
     step("userspace arm64", 60, Some("build arm64"), test_userspace).on(Arch::Arm64),
