@@ -3,19 +3,17 @@
 mod bindings;
 mod guest;
 
-use std::path::PathBuf;
 use std::process::Command;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::command::{check, command};
+use crate::command::check;
 use crate::context::Context;
 use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
 use crate::run;
 use crate::test::Ended;
 use crate::test::cargo::{ended, test};
-use crate::tools::in_path;
 
 /// Tests the crates `kevent-sys` and `kevent`.
 ///
@@ -96,10 +94,7 @@ pub fn in_the_guest(ctx: &Context, accel: Accel) -> Result<Ended> {
 
 /// cargo in the crates' workspace.
 fn cargo(ctx: &Context) -> Result<Command> {
-    let cargo = std::env::var_os("CARGO")
-        .map(PathBuf::from)
-        .or_else(|| in_path("cargo"));
-    let mut cargo = command(cargo.context("cargo not found")?);
+    let mut cargo = crate::test::cargo::cargo(ctx)?;
     cargo.current_dir(ctx.repo.join("userspace"));
     Ok(cargo)
 }

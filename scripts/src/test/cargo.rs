@@ -55,7 +55,7 @@ pub fn loom(ctx: &Context) -> Result<Ended> {
     test(ctx, "loom", &mut cargo)
 }
 
-fn cargo(ctx: &Context) -> Result<Command> {
+pub fn cargo(ctx: &Context) -> Result<Command> {
     let cargo = std::env::var_os("CARGO")
         .map(PathBuf::from)
         .or_else(|| in_path("cargo"));
