@@ -91,7 +91,7 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
             u32::from(!news)
         });
     }
-    if woken == Woken::Done && left != 0 {
+    if woken == Woken::Done && left != 0 && inner.events.pending() != 0 {
         inner.events.flush(left.min(ROUND));
     }
     match past(&inner.events, request.old) {
