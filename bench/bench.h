@@ -38,6 +38,13 @@ static inline uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
+/* Whether who finds no event sleeps. */
+enum sleep {
+	NEVER,
+	FOR_ONE,
+	FOR_MORE,	/* or a little longer than for one, and finds more */
+};
+
 /* How the kernel is told of interest, and how it tells. */
 struct peer {
 	const char *name;
@@ -49,11 +56,8 @@ struct peer {
 	void (*del)(const int *fd, unsigned int first, unsigned int num);
 	/* Takes @want events that have fired and are known as first, first + 1 ...; never sleeps. */
 	void (*take)(unsigned int first, unsigned int want);
-	/*
-	 * Sleeps until there are events, and takes up to @max; any thread may. With @larger it had
-	 * rather sleep a little longer, and find more.
-	 */
-	unsigned int (*wait)(unsigned int *known, unsigned int max, bool larger);
+	/* Takes up to @max events; any thread may. */
+	unsigned int (*wait)(unsigned int *known, unsigned int max, enum sleep sleep);
 	/* A level: it is read before it is taken again. */
 	bool level;
 };
@@ -88,7 +92,7 @@ void connect_tcp(int *server, int *client, unsigned int num);
 /* Binds the caller to one processor, counted from 0. */
 void run_on(int processor);
 
-/* Runs @work for each peer that a thread may sleep for, five times in turn. */
+/* Runs @work for each peer that a thread may sleep for, five times in turn where time is measured. */
 void rounds(void (*work)(void));
 
 /* Whose turn it is, in a workload that goes through all peers. */
@@ -104,6 +108,7 @@ void memory_workloads(void);
 void http_workloads(void);
 void growth_workloads(void);
 void pair_workloads(void);
+void asleep_workloads(void);
 void crowd_workloads(void);
 void step_workloads(void);
 

@@ -13,6 +13,7 @@
 #define EVENTS		100000
 #define PRODUCERS	4
 #define EACH		16
+#define YIELDS		2
 #define SOURCES		(PRODUCERS * EACH)
 
 /* The last one ends the consumers. */
@@ -51,7 +52,7 @@ static void *produce(void *arg)
 
 static void *consume(void *arg)
 {
-	unsigned int known[BATCH], i, n, sum;
+	unsigned int known[BATCH], tries, i, n, sum;
 
 	if (!arg) {
 		peer->open(SOURCES + 1);
@@ -59,7 +60,11 @@ static void *consume(void *arg)
 	}
 	pthread_barrier_wait(&ready);
 	for (;;) {
-		n = peer->wait(known, BATCH, true);
+		/* Cheaper than to sleep is to let those run who fire. */
+		for (tries = YIELDS; !(n = peer->wait(known, BATCH, NEVER)) && tries; tries--)
+			sched_yield();
+		if (!n)
+			n = peer->wait(known, BATCH, FOR_MORE);
 		for (i = 0; i < n; i++) {
 			if (known[i] == SOURCES)
 				return NULL;

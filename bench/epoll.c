@@ -55,16 +55,15 @@ static void take(unsigned int first, unsigned int want)
 		need(told[i].data.u64 == first + i, "epoll: another source");
 }
 
-static unsigned int wait_epoll(unsigned int *known, unsigned int max, bool larger)
+static unsigned int wait_epoll(unsigned int *known, unsigned int max, enum sleep sleep)
 {
 	static __thread struct epoll_event got[BATCH];
 	int i, n;
 
-	(void)larger;
-
 	calls++;
-	n = epoll_wait(epfd, got, (int)(max < BATCH ? max : BATCH), -1);
-	need(n > 0, "epoll_wait");
+	n = epoll_wait(epfd, got, (int)(max < BATCH ? max : BATCH),
+		       sleep == NEVER ? 0 : -1);
+	need(n > 0 || (!n && sleep == NEVER), "epoll_wait");
 	for (i = 0; i < n; i++)
 		known[i] = (unsigned int)got[i].data.u64;
 	return (unsigned int)n;

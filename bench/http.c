@@ -71,7 +71,7 @@ static void serve(unsigned int events)
 
 	while (events) {
 		if (peer) {
-			n = peer->wait(known, BATCH < events ? BATCH : events, false);
+			n = peer->wait(known, BATCH < events ? BATCH : events, FOR_ONE);
 		} else {
 			for (n = 0; n < BATCH; n++)
 				known[n] = asks(n);

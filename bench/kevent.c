@@ -84,7 +84,7 @@ static void take_get(unsigned int first, unsigned int want)
 		need(batch[i].user == first + i, "kevent: another source");
 }
 
-static unsigned int wait_ring(unsigned int *known, unsigned int max, bool larger)
+static unsigned int wait_ring(unsigned int *known, unsigned int max, enum sleep sleep)
 {
 	static const struct kevent_wait_arg longer = {
 		.clock = CLOCK_MONOTONIC, .min_wait = 1000 * LARGER_US,
@@ -104,10 +104,10 @@ static unsigned int wait_ring(unsigned int *known, unsigned int max, bool larger
 			known[n++] = (unsigned int)ev->user;
 			kevent_ring_finish(&mine, ev);
 		}
-		if (n)
+		if (n || sleep == NEVER)
 			return n;
 		calls++;
-		if (larger)
+		if (sleep == FOR_MORE)
 			got = kevent_wait(mine.fd, LARGER, (uint32_t)mine.next, &longer,
 					  KEVENT_FLAGS_EXT_ARG);
 		else
@@ -116,16 +116,14 @@ static unsigned int wait_ring(unsigned int *known, unsigned int max, bool larger
 	}
 }
 
-static unsigned int wait_get(unsigned int *known, unsigned int max, bool larger)
+static unsigned int wait_get(unsigned int *known, unsigned int max, enum sleep sleep)
 {
 	static __thread struct ukevent got[BATCH];
 	int i, n;
 
-	(void)larger;
-
 	calls++;
-	n = kevent_get_events(c.fd, 1, max < BATCH ? max : BATCH, NULL, got, 0);
-	need(n > 0, "kevent_get_events");
+	n = kevent_get_events(c.fd, sleep != NEVER, max < BATCH ? max : BATCH, NULL, got, 0);
+	need(n > 0 || (!n && sleep == NEVER), "kevent_get_events");
 	for (i = 0; i < n; i++)
 		known[i] = (unsigned int)got[i].user;
 	return (unsigned int)n;

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Ping-pong: a consumer sleeps on one processor, and is woken by another, which waits for its answer. */
+/*
+ * Ping-pong: a consumer sleeps on one processor, and is woken by another, which waits for its answer;
+ * or both are on the same one.
+ */
 #include <pthread.h>
+#include <sys/sysinfo.h>
 
 #include "bench.h"
 
-#define EVENTS	20000
-
+static const char *workload;
+static unsigned int events;
 static int ping, pong;
 static pthread_barrier_t ready;
 
 static void *consume(void *arg)
 {
-	unsigned int known, left = EVENTS;
+	unsigned int known, left = events;
 
 	(void)arg;
-	run_on(1);
+	run_on(get_nprocs() - 1);
 	peer->open(1);
 	peer->add(&ping, 0, 1);
 	pthread_barrier_wait(&ready);
 	for (; left; left--) {
-		need(peer->wait(&known, 1, false) == 1 && known == 0, "another source");
+		need(peer->wait(&known, 1, FOR_ONE) == 1 && known == 0, "another source");
 		fire(pong);
 	}
 	return NULL;
@@ -39,11 +43,11 @@ static void play(void)
 	pthread_barrier_wait(&ready);
 	begin_counting();
 	begin = now();
-	for (left = EVENTS; left; left--) {
+	for (left = events; left; left--) {
 		fire(ping);
 		need(read(pong, &n, sizeof(n)) == sizeof(n), "read");
 	}
-	report("pair", peer->name, EVENTS, NULL, (double)(now() - begin) / EVENTS);
+	report(workload, peer->name, events, NULL, (double)(now() - begin) / events);
 	pthread_join(thread, NULL);
 }
 
@@ -54,5 +58,14 @@ static void both(void)
 
 void pair_workloads(void)
 {
+	workload = "pair";
+	events = 20000;
+	rounds(both);
+}
+
+void asleep_workloads(void)
+{
+	workload = "asleep";
+	events = 2000;
 	rounds(both);
 }

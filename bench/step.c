@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What is stepped through, between two calls of mark(): in the order of scripts/src/bench/step.rs. */
+#include <pthread.h>
+
 #include "bench.h"
 #include "timers.h"
 
@@ -61,6 +63,37 @@ static void batched(void)
 		for (j = 0; j < MANY; j++)
 			fire(many[j]);
 		peer->take(0, MANY);
+	}
+	mark();
+}
+
+static void *answer(void *arg)
+{
+	unsigned int known;
+
+	for (;;) {
+		peer->wait(&known, 1, FOR_ONE);
+		fire(fd[1]);
+	}
+	return arg;
+}
+
+/* Who takes it sleeps on the same processor, and answers. */
+static void asleep(void)
+{
+	pthread_t thread;
+	unsigned int i;
+	uint64_t n;
+
+	open_eventfds(fd, 2);
+	peer->open(1);
+	peer->add(fd, 0, 1);
+	need(!pthread_create(&thread, NULL, answer, NULL), "pthread_create");
+	for (i = 0; i <= WARM; i++) {
+		if (i == WARM)
+			mark();
+		fire(fd[0]);
+		need(read(fd[1], &n, sizeof(n)) == sizeof(n), "read");
 	}
 	mark();
 }
@@ -174,6 +207,7 @@ void step_workloads(void)
 		{ &uring, told }, { &uring_defer, told },
 		{ &kevent_get, batched }, { &epoll_et, batched },
 		{ &kevent_ring, again }, { &epoll_et, again },
+		{ &kevent_ring, asleep }, { &kevent_get, asleep }, { &epoll_et, asleep },
 		{ &kevent_ring, added }, { &epoll_et, added },
 		{ &kevent_ring, removed }, { &epoll_et, removed },
 		{ NULL, arm }, { NULL, rearm }, { NULL, cancel }, { NULL, expire },

@@ -82,7 +82,7 @@ static void take(unsigned int first, unsigned int want)
 }
 
 /* One thread only: a ring has one consumer. */
-static unsigned int wait_uring(unsigned int *known, unsigned int max, bool larger)
+static unsigned int wait_uring(unsigned int *known, unsigned int max, enum sleep sleep)
 {
 	struct io_uring_cqe *cqe;
 	unsigned int n = 0;
@@ -93,9 +93,9 @@ static unsigned int wait_uring(unsigned int *known, unsigned int max, bool large
 			known[n++] = (unsigned int)cqe->user_data;
 			ring_seen(&ring);
 		}
-		if (n)
+		if (n || sleep == NEVER)
 			return n;
-		if (larger)
+		if (sleep == FOR_MORE)
 			ring_wait(&ring);
 		else
 			ring_enter(&ring, 1);

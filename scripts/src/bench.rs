@@ -59,8 +59,12 @@ const PARTS: &[Part] = &[
             memory: "2G",
             ..COUNTED
         },
-        workloads: &["eventfd", "echo", "ctl", "timer", "http", "memory"],
-        results: &["eventfd", "echo", "ctl", "timer", "http", "memory"],
+        workloads: &[
+            "eventfd", "echo", "ctl", "timer", "asleep", "http", "memory",
+        ],
+        results: &[
+            "eventfd", "echo", "ctl", "timer", "asleep", "http", "memory",
+        ],
         checked: true,
     },
     Part {
@@ -367,6 +371,7 @@ mod tests {
             "timer-arm",
             "timer-expire",
             "memory-fd",
+            "asleep",
             "http",
         ] {
             assert!(is_checked(checked), "{checked}");
