@@ -940,13 +940,13 @@ static void *taker_main(void *arg)
 TEST_F_TIMEOUT(closing, while_taken, 300)
 {
 	struct taker t = { .c = { .fd = self->fd } };
-	int i;
+	int i, num = (int)races(RACES);
 
 	if (variant->slots)
 		ASSERT_EQ(0, kevent_ring_join(&t.c, &self->c, 2));
 	ASSERT_EQ(0, pthread_create(&t.thread, NULL, taker_main, &t));
 	pin(0);
-	for (i = 0; i < RACES; i++) {
+	for (i = 0; i < num; i++) {
 		int file = open_eventfd(1);
 		struct ukevent add = file_request(file, POLLIN, i % 2 ? KEVENT_REQ_ET : 0);
 
@@ -992,7 +992,7 @@ FIXTURE_SETUP(both_ends)
 {
 	ASSERT_TRUE(room_for(2)) TH_LOG("errno %d", errno);
 	self->ends = variant->ends;
-	self->rounds = variant->rounds;
+	self->rounds = races(variant->rounds);
 	self->fd[0] = -1;
 	self->fd[1] = -1;
 }
@@ -1249,10 +1249,10 @@ static bool race_queue(FIXTURE_DATA(epoll) *self, enum closer closer)
 static void *queue_main(void *arg)
 {
 	FIXTURE_DATA(epoll) *self = arg;
-	uint32_t i;
+	uint32_t i, num = races(EPOLL_RACES);
 
 	pin(1);
-	for (i = 0; i < EPOLL_RACES; i++) {
+	for (i = 0; i < num; i++) {
 		meet(&self->arrived, 2, 2 * i + 1);
 		dawdle(i / 64 % 64 * 16);
 		self->queue_on = race_queue(self, i % CLOSERS);
@@ -1264,12 +1264,12 @@ static void *queue_main(void *arg)
 /* Both at once, and the file closed under them: neither disturbs the other, nothing is left. */
 TEST_F_TIMEOUT(epoll, at_once, 300)
 {
-	uint32_t i;
+	uint32_t i, num = races(EPOLL_RACES);
 
 	close(self->file);
 	ASSERT_EQ(0, pthread_create(&self->other, NULL, queue_main, self));
 	pin(0);
-	for (i = 0; i < EPOLL_RACES; i++) {
+	for (i = 0; i < num; i++) {
 		enum closer closer = i % CLOSERS;
 
 		self->file = open_eventfd(0);

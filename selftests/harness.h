@@ -31,6 +31,12 @@ static inline unsigned int patience(void)
 	return factor && atoi(factor) > 1 ? (unsigned int)atoi(factor) : 1;
 }
 
+/* How often two meet, which is @num times where nothing is slow. */
+static inline uint32_t races(uint32_t num)
+{
+	return num / patience();
+}
+
 /* After all tests have put themselves on the list. */
 static void __attribute__((constructor)) be_patient(void)
 {

@@ -16,6 +16,7 @@
 #endif
 
 #define MS	NS_PER_MS
+#define RACES	20000
 #define FLOOR	100000ULL	/* ns between two runs of a callback */
 
 FIXTURE(timer)
@@ -452,9 +453,9 @@ TEST_F(timer, one_moment)
 /* REMOVE while it expires: nothing comes afterwards that it has not said. */
 TEST_F_TIMEOUT(timer, remove_races_expiry, 120)
 {
-	int round, late = 0, early = 0;
+	int round, num = (int)races(RACES), late = 0, early = 0;
 
-	for (round = 0; round < 20000; round++) {
+	for (round = 0; round < num; round++) {
 		uint64_t id = (uint64_t)round;
 		struct ukevent request = timer_request(id, (uint64_t)(round % 60) * 1000, 0, 0);
 
@@ -475,10 +476,10 @@ TEST_F_TIMEOUT(timer, remove_races_expiry, 120)
 /* MODIFY while it expires: what comes carries the new words. */
 TEST_F_TIMEOUT(timer, modify_races_expiry, 120)
 {
-	int round;
+	int round, num = (int)races(RACES);
 
 	ASSERT_EQ(1, add_timer(self->fd, 1, 0, 0, 0));
-	for (round = 1; round < 20000; round++) {
+	for (round = 1; round < num; round++) {
 		struct ukevent request = timer_request(1, (uint64_t)(round % 60) * 1000, 0, 0);
 		int i, n;
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use crate::arch::Arch;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Flavour {
     /// The one that is measured.
@@ -56,6 +56,11 @@ impl Flavour {
             Flavour::Rt => Some("rt"),
             Flavour::Kcsan => Some("kcsan"),
         }
+    }
+
+    /// The name for people.
+    pub fn title(self) -> &'static str {
+        self.name().unwrap_or("ordinary")
     }
 
     /// Fails where the architecture has no such kernel.

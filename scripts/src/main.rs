@@ -19,6 +19,7 @@ mod abi;
 mod bench;
 mod build;
 mod demo;
+mod detectors;
 mod mutants;
 mod run;
 mod series;
@@ -70,6 +71,8 @@ enum Verb {
     Run(run::Args),
     /// Does everything at once, and accounts for each event
     Stress(stress::Args),
+    /// Runs all selftests and the stress on the kernels that find bugs
+    Detectors(detectors::Args),
     /// Breaks the kernel on purpose, and names the detector that notices
     Mutants(mutants::Args),
     /// Measures what an event costs, against epoll and io_uring
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),
+        Verb::Detectors(args) => detectors::run(&ctx, args),
         Verb::Mutants(args) => mutants::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),
         Verb::Demo(args) => demo::run(&ctx, args),

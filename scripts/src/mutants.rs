@@ -35,6 +35,8 @@ pub struct Args {
     accel: Accel,
 }
 
+const FOLDER: &str = "scripts/mutants";
+
 /// One way to break the kernel.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -56,14 +58,31 @@ struct Mutant {
 impl Mutant {
     /// Breaks the tree.
     fn apply(&self, tree: &Path) -> Result<()> {
+        fs::write(tree.join(&self.file), self.broken(tree)?)?;
+        Ok(())
+    }
+
+    /// The file, broken.
+    fn broken(&self, tree: &Path) -> Result<String> {
         let path = tree.join(&self.file);
         let text = fs::read_to_string(&path);
         let mut text = text.with_context(|| format!("cannot read {}", path.display()))?;
         for edit in &self.edit {
-            text = edit.apply(&self.file, &text)?;
+            let edited = edit.apply(&self.file, &text);
+            text = edited.with_context(|| format!("the mutant {} does not fit", self.name))?;
         }
-        Ok(fs::write(&path, text)?)
+        Ok(text)
     }
+}
+
+/// Fails when the tree has no place any more for one of the mutants. Gives how many there are.
+pub fn check(ctx: &Context) -> Result<usize> {
+    let tree = tree::ensure(ctx)?;
+    let mutants = read(&ctx.repo.join(FOLDER))?;
+    for mutant in &mutants {
+        mutant.broken(&tree.path)?;
+    }
+    Ok(mutants.len())
 }
 
 /// All mutants, by name.
@@ -92,7 +111,7 @@ struct Tried<'a> {
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
-    let mut mutants = read(&ctx.repo.join("scripts/mutants"))?;
+    let mut mutants = read(&ctx.repo.join(FOLDER))?;
     if let Some(only) = &args.only {
         mutants.retain(|mutant| only.matches(&mutant.name));
     }
@@ -152,7 +171,7 @@ fn table(tried: &[Tried<'_>]) -> Table {
     {
         table.add_row([
             &mutant.name,
-            mutant.kernel.name().unwrap_or("ordinary"),
+            mutant.kernel.title(),
             &mutant.selftest,
             report.as_deref().unwrap_or("NOBODY"),
             &seconds(*time),

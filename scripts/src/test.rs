@@ -15,7 +15,7 @@ use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
-use crate::{abi, bench, build, run, series, setup, tree, userspace};
+use crate::{abi, bench, build, detectors, mutants, run, series, setup, stress, tree, userspace};
 
 /// Runs every test of the project.
 ///
@@ -33,6 +33,11 @@ pub struct Args {
     /// What runs the guest's instructions
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
     accel: Accel,
+
+    /// Also run all selftests on each kernel that finds bugs, where they did not pass with these
+    /// sources yet; see `cargo xtask detectors`
+    #[arg(long)]
+    detectors: bool,
 }
 
 /// One step of the test.
@@ -44,6 +49,8 @@ struct Step {
     needs: Option<&'static str>,
     /// The architecture; without it, that of the command line.
     arch: Option<Arch>,
+    /// Whether it is one of `--detectors`: none of those that have to be done within an hour.
+    detectors: bool,
     work: fn(&Context, &Args) -> Result<Ended>,
 }
 
@@ -75,6 +82,7 @@ const fn step(
         budget: Duration::from_secs(budget),
         needs,
         arch: None,
+        detectors: false,
         work,
     }
 }
@@ -82,6 +90,11 @@ const fn step(
 impl Step {
     const fn on(mut self, arch: Arch) -> Step {
         self.arch = Some(arch);
+        self
+    }
+
+    const fn of_detectors(mut self) -> Step {
+        self.detectors = true;
         self
     }
 }
@@ -106,6 +119,16 @@ fn build_debug(ctx: &Context, _: &Args) -> Result<Ended> {
 fn run_debug(ctx: &Context, args: &Args) -> Result<Ended> {
     let kernel = run::kernel(ctx, Flavour::Debug, args.accel)?;
     selftests_of(ctx, &kernel, args, Some(ON_DEBUG))
+}
+
+fn run_stress(ctx: &Context, args: &Args) -> Result<Ended> {
+    let kernel = run::kernel(ctx, Flavour::Debug, args.accel)?;
+    stress::account(ctx, &kernel, vec![STRESS_SECONDS.to_owned()]).map(|()| passed(1))
+}
+
+fn run_all(ctx: &Context, args: &Args, kernel: Flavour) -> Result<Ended> {
+    let (tally, failures) = detectors::ensure_passed(ctx, kernel, args.patience, args.accel)?;
+    Ok(Ended { tally, failures })
 }
 
 fn selftests_of(
@@ -137,11 +160,15 @@ fn test_userspace(ctx: &Context, args: &Args) -> Result<Ended> {
     userspace::in_the_guest(ctx, args.accel)
 }
 
-/// What runs on the debug kernel: the calls, what may fail in them, the ring against a hostile sharer. `cargo xtask run --debug` has all, which takes too long for each time.
+/// What runs on the debug kernel each time: the calls, what may fail in them, the ring against a
+/// hostile sharer. `--detectors` has all.
 const ON_DEBUG: &[&str] = &["fault", "fd", "get", "hostile", "init", "mix", "ring"];
 
+/// How long everything is done at once there.
+const STRESS_SECONDS: &str = "60";
+
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 24] = [
     step("setup", 180, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
@@ -160,15 +187,34 @@ const STEPS: [Step; 19] = [
     step("series", 20, Some("setup"), |ctx, _| {
         series::check(ctx).map(|()| passed(1))
     }),
+    step("mutants", 5, Some("tree"), |ctx, _| {
+        mutants::check(ctx).map(passed)
+    }),
     step("build", 420, Some("tree"), build_linux),
     step("run", 420, Some("build"), run_selftests),
     step("userspace in the guest", 60, Some("build"), test_userspace),
     step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
     step("build debug", 780, Some("tree"), build_debug).on(Arch::X86_64),
     step("run debug", 180, Some("build debug"), run_debug).on(Arch::X86_64),
+    step("stress", 90, Some("build debug"), run_stress).on(Arch::X86_64),
     step("build arm64", 420, Some("tree"), build_linux).on(Arch::Arm64),
     step("run arm64", 310, Some("build arm64"), run_selftests).on(Arch::Arm64),
     step("userspace arm64", 60, Some("build arm64"), test_userspace).on(Arch::Arm64),
+    step("all on rt", 1500, Some("tree"), |ctx, args| {
+        run_all(ctx, args, Flavour::Rt)
+    })
+    .on(Arch::X86_64)
+    .of_detectors(),
+    step("all on debug", 1200, Some("build debug"), |ctx, args| {
+        run_all(ctx, args, Flavour::Debug)
+    })
+    .on(Arch::X86_64)
+    .of_detectors(),
+    step("all on kcsan", 2400, Some("tree"), |ctx, args| {
+        run_all(ctx, args, Flavour::Kcsan)
+    })
+    .on(Arch::X86_64)
+    .of_detectors(),
 ];
 
 fn passed(passed: usize) -> Ended {
@@ -193,6 +239,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let all = STEPS.iter();
     let all: Vec<&Step> = all
         .filter(|step| step.arch.is_none() || ctx.arch == Arch::X86_64)
+        .filter(|step| args.detectors || !step.detectors)
         .collect();
     let done = steps(&all, ctx, &args);
     // Once more, as much was said since.
@@ -283,6 +330,7 @@ mod tests {
         let args = Args {
             patience: 1,
             accel: Accel::Tcg,
+            detectors: false,
         };
         let all: Vec<&Step> = all.iter().collect();
         let done = steps(&all, &ctx, &args);
@@ -317,7 +365,8 @@ mod tests {
 
     #[test]
     fn everything_fits_into_an_hour() {
-        let sum: Duration = STEPS.iter().map(|step| step.budget).sum();
+        let each_time = STEPS.iter().filter(|step| !step.detectors);
+        let sum: Duration = each_time.map(|step| step.budget).sum();
         assert!(sum < Duration::from_secs(3600));
     }
 
