@@ -429,7 +429,7 @@ TEST_F(timer, any_order)
 TEST_F(timer, one_moment)
 {
 	static struct ukevent batch[CROWDED];
-	uint64_t moment = now_ns() + 100 * MS;
+	uint64_t moment = now_ns() + 100 * MS * patience();
 	int i, next = 0, past = 0;
 
 	for (i = 0; i < CROWDED; i++)
