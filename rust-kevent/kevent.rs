@@ -64,6 +64,9 @@
 //!
 //! * `inner` is taken in hard interrupts. It protects `State`; under it nothing allocates, sleeps or
 //!   touches user memory in a way that could fault.
+//! * `Queue::lock()` is for process context that holds mutexes at most: it turns interrupts on again when
+//!   it is dropped. `Queue::lock_anywhere()`, which restores them, is for all else: wake-ups, expiries, and
+//!   process context with a spinlock held. `lock_with()` is for who knows that they are off.
 //! * `control` may be held while memory is allocated and files are polled, never while user memory is
 //!   touched.
 //! * No lock is held while a tie is asked, except `control` by `kevent_ctl()`. So a queue in a queue

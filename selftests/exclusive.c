@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -11,6 +12,7 @@
 #include "watch.h"
 
 #define QUEUES	8
+#define MANY	2048
 #define ALL	((1U << QUEUES) - 1)
 #define SLOTS	4
 
@@ -419,6 +421,26 @@ TEST_F(exclusive, remove_passes_on)
 	EXPECT_TRUE(variant->drain(self->file[0]));
 }
 
+/* Who takes no turns any more does as well, also with another mask. */
+TEST_F(exclusive, modify_passes_on)
+{
+	uint32_t bits;
+	int i;
+
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	ASSERT_TRUE(variant->fire(self->file));
+	bits = heard(self, 1);
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_EQ(1, __builtin_popcount(bits)) TH_LOG("after %d", i);
+		ASSERT_EQ(1, file_ctl(self->c[__builtin_ctz(bits)].fd, KEVENT_CTL_MODIFY,
+				      self->file[0], POLLPRI, KEVENT_REQ_ET));
+		EXPECT_EQ(0U, told(self) & bits);
+		bits = told(self);
+	}
+	EXPECT_EQ(0U, bits);
+	EXPECT_TRUE(variant->drain(self->file[0]));
+}
+
 /* The close of its queue does as well. */
 TEST_F(exclusive, close_passes_on)
 {
@@ -805,6 +827,56 @@ TEST_F_TIMEOUT(exclusive, members_come_and_go, 300)
 	EXPECT_EQ(EPISODES * FIRINGS, (int)fired);
 	EXPECT_EQ(fired, churn.drained);
 	EXPECT_EQ(0U, churn.failed);
+}
+
+/* The best time of a write to a file that @num disabled members watch. */
+static uint64_t time_to_ask(uint32_t num)
+{
+	static int file[MANY];
+	int fd = kevent_init(NULL, 0, KEVENT_INIT_CLOEXEC);
+	struct ukevent ev[64];
+	uint64_t best = ~0ULL;
+	uint32_t i;
+	bool ok = fd >= 0;
+
+	file[0] = eventfd(0, EFD_SEMAPHORE | EFD_NONBLOCK);
+	for (i = 0; ok && i < num; i++) {
+		if (i)
+			file[i] = dup(file[0]);
+		ok = add_file(fd, file[i], POLLIN, KEVENT_REQ_EXCLUSIVE | KEVENT_REQ_DISPATCH) == 1;
+	}
+	for (i = 0; ok && i < num; i++)
+		ok = eventfd_write(file[0], 1) == 0;
+	while (ok && get_now(fd, ARRAY_LEN(ev), ev) > 0)
+		;
+	for (i = 0; ok && i < 8; i++) {
+		uint64_t begin = now_ns(), time;
+
+		ok = eventfd_write(file[0], 1) == 0 && get_now(fd, 1, ev) == 0;
+		time = now_ns() - begin;
+		best = time < best ? time : best;
+	}
+	for (i = 0; i < num; i++)
+		close(file[i]);
+	close(fd);
+	return ok ? best : 0;
+}
+
+/* Members that all have enough are asked in turn, not each by each. */
+TEST(disabled_members_are_asked_once)
+{
+	struct rlimit files = { MANY + 64, MANY + 64 };
+	uint64_t few, many;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	few = time_to_ask(MANY / 8);
+	many = time_to_ask(MANY);
+	ASSERT_NE(0U, few);
+	ASSERT_NE(0U, many);
+	ksft_print_msg("%llu ns for %d, %llu ns for %d\n", (unsigned long long)few, MANY / 8,
+		       (unsigned long long)many, MANY);
+	/* Eight times as many; each by each would be 64. */
+	EXPECT_GT(24 * few, many);
 }
 
 TEST_HARNESS_MAIN

@@ -90,7 +90,8 @@ TEST(fresh_ring_content)
 TEST(layout)
 {
 	EXPECT_EQ(64U, sizeof(struct ukevent));
-	EXPECT_EQ(64U, _Alignof(struct ukevent));
+	/* What malloc() gives is aligned well enough. */
+	EXPECT_EQ(8U, _Alignof(struct ukevent));
 	EXPECT_EQ(128U, sizeof(struct kevent_ring));
 	EXPECT_EQ(0U, offsetof(struct kevent_ring, ring_position));
 	EXPECT_EQ(8U, offsetof(struct kevent_ring, ring_slots));

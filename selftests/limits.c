@@ -273,7 +273,7 @@ FIXTURE_TEARDOWN(many)
 /* One batch after another. Returns how many records took effect. */
 static unsigned int in_batches(int fd, unsigned int cmd, unsigned int num)
 {
-	struct ukevent *batch = aligned_alloc(sizeof(*batch), KEVENT_BATCH_MAX * sizeof(*batch));
+	struct ukevent *batch = malloc(KEVENT_BATCH_MAX * sizeof(*batch));
 	unsigned int at, i, n;
 
 	for (at = 0; batch && at < num; at += n) {

@@ -806,6 +806,19 @@ TEST_F(tcp, datum_at_the_end)
 	EXPECT_EQ(5, data_of(&self->ev));
 }
 
+/* One read ends before the urgent byte. */
+TEST_F(tcp, datum_before_urgent)
+{
+	ASSERT_EQ(1, send(self->fd[1], "a", 1, 0));
+	ASSERT_EQ(1, send(self->fd[1], "b", 1, MSG_OOB));
+	ASSERT_EQ(1, send(self->fd[1], "c", 1, 0));
+	nap();
+	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], RECV | URGENT, KEVENT_REQ_ET));
+	ASSERT_TRUE(next(&self->q, &self->ev));
+	EXPECT_EQ(RECV | URGENT, self->ev.fired);
+	EXPECT_EQ(1, data_of(&self->ev));
+}
+
 /* Something in the error queue, and no error: a time stamp. */
 TEST_F(tcp, error_queue)
 {
@@ -816,6 +829,23 @@ TEST_F(tcp, error_queue)
 	ASSERT_TRUE(give(self->fd[0], 1));
 	EXPECT_EQ(FAULT, until(&self->q, ~0U, &self->ev));
 	EXPECT_EQ(0, error_of(&self->ev));
+}
+
+/* Who wants to find the error queue by EPOLLPRI has no urgent data for that. */
+TEST_F(tcp, error_queue_is_not_urgent)
+{
+	static const struct kind udp = { AF_INET, SOCK_DGRAM };
+	int flags = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE, on = 1, fd[2];
+
+	ASSERT_TRUE(open_pair(&udp, fd));
+	ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_TIMESTAMPING, &flags, sizeof(flags)));
+	ASSERT_EQ(0, setsockopt(fd[0], SOL_SOCKET, SO_SELECT_ERR_QUEUE, &on, sizeof(on)));
+	ASSERT_TRUE(give(fd[0], 1));
+	nap();
+	ASSERT_EQ(1, add_socket(self->q.fd, fd[0], RECV | URGENT, KEVENT_REQ_ET));
+	EXPECT_EQ(FAULT, until(&self->q, ~0U, &self->ev));
+	close(fd[0]);
+	close(fd[1]);
 }
 
 /* The urgent byte of a UNIX socket. */
@@ -860,6 +890,67 @@ TEST_F(tcp, not_sure)
 	}
 	close(fd[0]);
 	close(fd[1]);
+}
+
+/* SCTP: who listens may receive. */
+
+/* A listener of this machine, and another socket that has its address. */
+static bool open_sctp(int type, int fd[2], struct sockaddr_in *a)
+{
+	socklen_t len = sizeof(*a);
+
+	*a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	fd[0] = socket(AF_INET, type | SOCK_NONBLOCK, IPPROTO_SCTP);
+	fd[1] = socket(AF_INET, type, IPPROTO_SCTP);
+	return fd[0] >= 0 && fd[1] >= 0 && !bind(fd[0], (struct sockaddr *)a, len) &&
+	       !listen(fd[0], 8) && !getsockname(fd[0], (struct sockaddr *)a, &len);
+}
+
+FIXTURE(sctp)
+{
+	struct queue q;
+	struct ukevent ev;
+	struct sockaddr_in a;
+	int fd[2];
+};
+
+FIXTURE_VARIANT(sctp)
+{
+	bool ring;
+};
+
+FIXTURE_VARIANT_ADD(sctp, ring) { .ring = true };
+FIXTURE_VARIANT_ADD(sctp, no_ring) { .ring = false };
+
+FIXTURE_SETUP(sctp)
+{
+	ASSERT_TRUE(open_queue(&self->q, variant->ring));
+}
+
+FIXTURE_TEARDOWN(sctp)
+{
+	close(self->fd[0]);
+	close(self->fd[1]);
+	close_queue(&self->q);
+}
+
+TEST_F(sctp, one_to_many)
+{
+	ASSERT_TRUE(open_sctp(SOCK_SEQPACKET, self->fd, &self->a)) TH_LOG("errno %d", errno);
+	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], RECV | SEND, KEVENT_REQ_ET));
+	EXPECT_EQ(SEND, until(&self->q, SEND, &self->ev));
+	ASSERT_EQ(1, sendto(self->fd[1], "x", 1, 0, (struct sockaddr *)&self->a, sizeof(self->a)));
+	EXPECT_EQ(RECV, until(&self->q, RECV, &self->ev) & RECV);
+}
+
+TEST_F(sctp, one_to_one)
+{
+	ASSERT_TRUE(open_sctp(SOCK_STREAM, self->fd, &self->a)) TH_LOG("errno %d", errno);
+	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], ACCEPT, 0));
+	EXPECT_TRUE(quiet(&self->q));
+	ASSERT_EQ(0, connect(self->fd[1], (struct sockaddr *)&self->a, sizeof(self->a)));
+	ASSERT_TRUE(next(&self->q, &self->ev));
+	EXPECT_EQ(ACCEPT, self->ev.fired);
 }
 
 TEST_HARNESS_MAIN

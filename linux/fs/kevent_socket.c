@@ -48,9 +48,44 @@ static int kevent_state_of(const struct sock *sk)
 	return smp_load_acquire(&sk->sk_state);
 }
 
-static bool kevent_is_listener(const struct sock *sk)
+/* Whether it is for TCP to say what is true; not if kTLS or espintcp are above it. */
+static bool kevent_is_plain_tcp(const struct socket *sock)
 {
-	return kevent_state_of(sk) == TCP_LISTEN;
+	return IS_ENABLED(CONFIG_INET) && sk_is_tcp(sock->sk) &&
+	       READ_ONCE(sock->ops)->poll == tcp_poll;
+}
+
+/* Whether nobody, as BPF does, keeps elsewhere what TCP has received. */
+static bool kevent_tcp_has_all(const struct socket *sock)
+{
+	return kevent_is_plain_tcp(sock) && !READ_ONCE(sock->sk->sk_prot)->sock_is_readable;
+}
+
+/*
+ * Whether TCP_LISTEN says who listens. Some protocols have numbers of their own,
+ * and a one-to-many socket of SCTP receives while it listens.
+ */
+static bool kevent_knows_listeners(const struct sock *sk)
+{
+	switch (sk->sk_family) {
+	case AF_INET:
+	case AF_INET6:
+		return sk->sk_protocol != IPPROTO_SCTP;
+	case AF_UNIX:
+	case AF_VSOCK:
+	case AF_SMC:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* What EPOLLIN means: one of both if that can be told. */
+static u32 kevent_readable(const struct sock *sk)
+{
+	if (!kevent_knows_listeners(sk))
+		return KEVENT_SOCKET_RECV | KEVENT_SOCKET_ACCEPT;
+	return kevent_state_of(sk) == TCP_LISTEN ? KEVENT_SOCKET_ACCEPT : KEVENT_SOCKET_RECV;
 }
 
 static bool kevent_is_urgent(const struct sock *sk)
@@ -85,12 +120,13 @@ static u32 kevent_tcp_state(struct sock *sk, int state, u8 shutdown)
 		return inet_csk_listen_poll(sk) ? KEVENT_SOCKET_ACCEPT : 0;
 	if (state == TCP_CLOSE)
 		mask |= KEVENT_SOCKET_HUP;
-	if (state == TCP_SYN_SENT ||
-	    (state == TCP_SYN_RECV && !rcu_access_pointer(tcp_sk(sk)->fastopen_rsk)))
+	if (state == TCP_SYN_SENT)
+		return inet_test_bit(DEFER_CONNECT, sk) ? mask | KEVENT_SOCKET_SEND : mask;
+	if (state == TCP_SYN_RECV && !rcu_access_pointer(tcp_sk(sk)->fastopen_rsk))
 		return mask;
 	if (kevent_tcp_readable(sk))
 		mask |= KEVENT_SOCKET_RECV;
-	if (shutdown & SEND_SHUTDOWN || sk_stream_is_writeable(sk))
+	if (shutdown & SEND_SHUTDOWN || __sk_stream_is_writeable(sk, 1))
 		mask |= KEVENT_SOCKET_SEND;
 	return mask;
 }
@@ -125,12 +161,13 @@ static u32 kevent_udp_state(struct sock *sk)
 }
 
 /* All that is true; false: it takes the poll method to know. */
-static bool kevent_socket_state(struct sock *sk, struct kevent_socket *s)
+static bool kevent_socket_state(struct socket *sock, struct kevent_socket *s)
 {
+	struct sock *sk = sock->sk;
 	u8 shutdown = READ_ONCE(sk->sk_shutdown);
 	int state = kevent_state_of(sk);
 
-	if (sk_is_tcp(sk))
+	if (kevent_is_plain_tcp(sock))
 		s->mask = kevent_tcp_state(sk, state, shutdown);
 	else if (sk_is_unix(sk))
 		s->mask = kevent_unix_state(sk, state);
@@ -153,19 +190,32 @@ static bool kevent_socket_state(struct sock *sk, struct kevent_socket *s)
 	return true;
 }
 
-static u64 kevent_received(const struct sock *sk)
+/* As tcp_inq(), which takes the lock of the socket. */
+static int kevent_tcp_inq(const struct sock *sk)
 {
+	const struct tcp_sock *tp = tcp_sk(sk);
+	u32 seq = READ_ONCE(tp->copied_seq), end = READ_ONCE(tp->rcv_nxt);
+	u32 urgent = READ_ONCE(tp->urg_seq);
+	int bytes = end - seq;
+
+	if (unlikely(READ_ONCE(tp->urg_data)) && !sock_flag(sk, SOCK_URGINLINE) &&
+	    !before(urgent, seq) && before(urgent, end))
+		return urgent - seq;
+	/* The end has a number too. */
+	if (bytes > 0 && sock_flag(sk, SOCK_DONE))
+		bytes--;
+	return bytes;
+}
+
+static u64 kevent_received(struct socket *sock)
+{
+	const struct sock *sk = sock->sk;
 	int bytes;
 
 	if (sk_is_stream_unix(sk)) {
 		bytes = READ_ONCE(unix_sk(sk)->inq_len);
-	} else if (sk_is_tcp(sk) && !READ_ONCE(sk->sk_prot)->sock_is_readable) {
-		const struct tcp_sock *tp = tcp_sk(sk);
-
-		bytes = READ_ONCE(tp->rcv_nxt) - READ_ONCE(tp->copied_seq);
-		/* The end has a number too. */
-		if (bytes > 0 && sock_flag(sk, SOCK_DONE))
-			bytes--;
+	} else if (kevent_tcp_has_all(sock)) {
+		bytes = kevent_tcp_inq(sk);
 	} else {
 		return 0;
 	}
@@ -174,10 +224,13 @@ static u64 kevent_received(const struct sock *sk)
 
 static u64 kevent_room(const struct sock *sk)
 {
-	int used = sk_is_tcp(sk) ? READ_ONCE(sk->sk_wmem_queued) :
-				   refcount_read(&sk->sk_wmem_alloc) - 1;
+	int used;
 
-	if (!sk_is_inet(sk) && !sk_is_unix(sk))
+	if (sk_is_tcp(sk))
+		used = READ_ONCE(sk->sk_wmem_queued);
+	else if (sk_is_udp(sk) || sk_is_unix(sk))
+		used = refcount_read(&sk->sk_wmem_alloc) - 1;
+	else
 		return 0;
 	return max(READ_ONCE(sk->sk_sndbuf) - used, 0);
 }
@@ -198,7 +251,7 @@ u64 kevent_socket_datum(struct socket *sock, u32 mask)
 		return sk_is_unix(sk) ? skb_queue_len_lockless(&sk->sk_receive_queue) :
 					READ_ONCE(sk->sk_ack_backlog);
 	if (mask & KEVENT_SOCKET_RECV)
-		return kevent_received(sk);
+		return kevent_received(sock);
 	if (mask & KEVENT_SOCKET_SEND)
 		return kevent_room(sk);
 	return 0;
@@ -220,17 +273,14 @@ static void kevent_socket_fill(struct socket *sock, struct kevent_socket *s)
 void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s)
 {
 	__poll_t key = (__force __poll_t)ready;
+	u32 readable = kevent_readable(sock->sk);
 
-	if (kevent_is_listener(sock->sk)) {
-		if (key & EPOLLIN)
-			s->mask |= KEVENT_SOCKET_ACCEPT;
-	} else {
-		if (key & EPOLLIN)
-			s->mask |= KEVENT_SOCKET_RECV;
-		if (key & EPOLLOUT)
-			s->mask |= KEVENT_SOCKET_SEND;
-	}
-	if (key & EPOLLPRI)
+	if (key & EPOLLIN)
+		s->mask |= readable;
+	if (key & EPOLLOUT && readable != KEVENT_SOCKET_ACCEPT)
+		s->mask |= KEVENT_SOCKET_SEND;
+	/* With EPOLLERR it is the error queue's, by SO_SELECT_ERR_QUEUE. */
+	if (key & EPOLLPRI && (!(key & EPOLLERR) || kevent_is_urgent(sock->sk)))
 		s->mask |= KEVENT_SOCKET_URGENT;
 	if (key & EPOLLRDHUP)
 		s->mask |= KEVENT_SOCKET_EOF;
@@ -242,22 +292,22 @@ void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s
 }
 
 /* Something came, or there is room. */
-static void kevent_socket_flow(struct sock *sk, __poll_t key, struct kevent_socket *s)
+static void kevent_socket_flow(struct socket *sock, __poll_t key, struct kevent_socket *s)
 {
-	if (kevent_is_listener(sk)) {
-		if (key & KEYS_IN)
-			s->mask |= KEVENT_SOCKET_ACCEPT;
-		return;
-	}
-	if (key & KEYS_OUT)
+	struct sock *sk = sock->sk;
+	u32 readable = kevent_readable(sk);
+
+	if (key & KEYS_OUT && readable != KEVENT_SOCKET_ACCEPT)
 		s->mask |= KEVENT_SOCKET_SEND;
 	if (!(key & KEYS_IN))
 		return;
-	if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
+	if (readable == KEVENT_SOCKET_ACCEPT)
+		s->mask |= readable;
+	else if (READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN)
 		s->mask |= KEVENT_SOCKET_RECV | KEVENT_SOCKET_EOF;
 	/* TCP wakes readers for an urgent byte too. */
-	else if (!sk_is_tcp(sk) || kevent_tcp_readable(sk))
-		s->mask |= KEVENT_SOCKET_RECV;
+	else if (!kevent_is_plain_tcp(sock) || kevent_tcp_readable(sk))
+		s->mask |= readable;
 	if (kevent_is_urgent(sk))
 		s->mask |= KEVENT_SOCKET_URGENT;
 }
@@ -280,9 +330,7 @@ int kevent_tcp_received(struct socket *sock)
 	const struct tcp_sock *tp = tcp_sk(sk);
 	int bytes;
 
-	/* kTLS and BPF keep what they have received elsewhere. */
-	if (!kevent_is_open(sk) || READ_ONCE(tp->urg_data) ||
-	    READ_ONCE(sk->sk_prot)->sock_is_readable)
+	if (!kevent_is_open(sk) || READ_ONCE(tp->urg_data) || !kevent_tcp_has_all(sock))
 		return 0;
 	bytes = READ_ONCE(tp->rcv_nxt) - READ_ONCE(tp->copied_seq);
 	return bytes >= READ_ONCE(sk->sk_rcvlowat) ? bytes : 0;
@@ -312,11 +360,10 @@ int kevent_unix_received(struct socket *sock)
 bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *s)
 {
 	__poll_t key = (__force __poll_t)events;
-	struct sock *sk = sock->sk;
 
 	if (key & KEYS_FLOW && !(key & ~KEYS_FLOW)) {
-		kevent_socket_flow(sk, key, s);
-	} else if (!kevent_socket_state(sk, s)) {
+		kevent_socket_flow(sock, key, s);
+	} else if (!kevent_socket_state(sock, s)) {
 		if (!key)
 			return false;
 		kevent_socket_found(sock, events, s);

@@ -4,7 +4,7 @@
 
 /// The source failed, or the request was refused.
 pub const RET_BROKEN: u32 = 0x1;
-/// The event is complete, or the request took effect.
+/// The event is complete, or the request was answered: with [`RET_BROKEN`], it was refused.
 pub const RET_DONE: u32 = 0x2;
 /// An event of the registration is taken and not finished.
 pub const RET_OUTSTANDING: u32 = 0x8;

@@ -199,6 +199,13 @@ impl<'a> Call<'a> {
         let word = Word(event.word);
         let wanted = event.mask | asked.tie.with(|tie| tie.always());
         let found = asked.tie.with(|tie| tie.look(true)).unwrap_or_default();
+        // A look may sleep.
+        //
+        // SAFETY: Looks at `current`.
+        if unsafe { bindings::kevent_is_dying() } {
+            self.undeliver(asked);
+            return Err(EINTR);
+        }
         let mask = found.mask & wanted;
         if mask != 0 {
             event.data = found.data;

@@ -46,7 +46,7 @@ const WORD: usize = offset_of!(Event, word);
 
 const _: () = {
     assert!(size_of::<Event>() == size_of::<bindings::ukevent>());
-    assert!(align_of::<Event>() == align_of::<bindings::ukevent>());
+    assert!(align_of::<Event>() >= align_of::<bindings::ukevent>());
     assert!(offset_of!(Event, kind) == offset_of!(bindings::ukevent, type_));
     assert!(KIND % 8 == 0 && offset_of!(Event, mask) == KIND + 4);
     assert!(offset_of!(Event, mask) == offset_of!(bindings::ukevent, event));

@@ -607,6 +607,7 @@ impl Queue {
                 let removed = inner.events.remove(handle);
                 drop(inner);
                 control.end(&removed);
+                drop(removed);
                 inner = self.lock();
             }
             let spare = inner.events.table().empty(handle);

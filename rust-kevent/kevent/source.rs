@@ -265,8 +265,8 @@ sources! {
     CONFIG_KEVENT_SOCKET, KEVENT_SOCKET => socket::Socket;
 }
 
-/// Types that there may be.
-const TYPES: core::ops::Range<u32> = 0..16;
+/// Types that a query can tell of: its answer is positive.
+const TYPES: core::ops::Range<u32> = 0..15;
 
 /// Prepares all sources.
 ///

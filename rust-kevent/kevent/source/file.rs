@@ -244,7 +244,7 @@ pub(super) type Watch<K> = FileWatch<Told<K>>;
 pub(crate) struct Rare<K: Kind> {
     /// Nothing once the tie has ended.
     entries: Option<Entries<K>>,
-    /// The member that this was, for what it has not taken.
+    /// The member that this was before it ended or changed, for what it has not taken.
     left: Option<Arc<Member>>,
     /// If the file is a queue.
     nested: Option<Nested>,
@@ -296,7 +296,8 @@ impl<K: Kind> Watch<K> {
         };
         let is_nested = rare.lock().nested.is_some();
         let (entries, ready) = self.enter_anew(file, request, is_nested)?;
-        drop(exchange(&rare, Some(entries)));
+        let left = exchange(&rare, Some(entries));
+        drop(core::mem::replace(&mut rare.lock().left, left));
         Ok(ready)
     }
 
@@ -403,6 +404,9 @@ impl<K: Kind> Tie for Watch<K> {
             }
             if !self.is_same(request) {
                 self.replace(file, request)?;
+            } else if let Some(rare) = self.instead() {
+                let left = rare.lock().left.take();
+                drop(left);
             }
             Ok(())
         })
@@ -447,7 +451,7 @@ impl<K: Kind> Tie for Watch<K> {
             member.or(rare.left.as_ref()).cloned()
         });
         if let Some(member) = member {
-            member.tell(untaken, K::ALWAYS);
+            member.pass_on(untaken, K::ALWAYS);
         }
     }
 

@@ -77,7 +77,7 @@
 
 /* Return flags that carry a result. */
 #define KEVENT_RET_BROKEN		0x1	/* the record was refused, the source failed */
-#define KEVENT_RET_DONE			0x2	/* the request took effect, the event is complete */
+#define KEVENT_RET_DONE			0x2	/* the record was carried out or refused, the event is complete */
 #define KEVENT_RET_COPY_FAILED		0x4	/* never set */
 #define KEVENT_RET_OUTSTANDING		0x8	/* REMOVE, MODIFY: an event is taken and not finished */
 #define KEVENT_RET_RECHECK		0x10	/* the source did not say which bits are true */
@@ -98,7 +98,7 @@
 /* Set in ukevent.data by the taker of a KEVENT_RET_COUNTED entry. The count is 63 bits wide. */
 #define KEVENT_DATA_CLOSED		(1ULL << 63)
 
-/* One event or request; one cache line. */
+/* One event or request; in the ring one cache line. */
 struct ukevent {
 	__u64	id;		/* what the source calls it: a token, or a file descriptor */
 	__u32	type;		/* KEVENT_USER ... */
@@ -109,7 +109,7 @@ struct ukevent {
 	__u64	user;		/* the caller's, handed back unchanged */
 	__u64	param[2];	/* request: see the source; event: generation, 0 */
 	union {
-		__u64	word;	/* the pair below, always changed as one */
+		__aligned_u64	word;	/* the pair below, always changed as one */
 		struct {
 #if defined(__BIG_ENDIAN) && (!defined(__BYTE_ORDER) || __BYTE_ORDER == __BIG_ENDIAN)
 			__u32	ret_flags;
@@ -120,13 +120,13 @@ struct ukevent {
 #endif
 		};
 	};
-} __attribute__((aligned(64)));
+};
 
 /* The memory shared by the kernel and the consumers of one queue. */
 struct kevent_ring {
 	/* First cache line: written by the kernel only. */
 	union {
-		__u64	ring_position;	/* (ring_over << 32) | ring_kidx */
+		__aligned_u64	ring_position;	/* (ring_over << 32) | ring_kidx */
 		struct {
 #if defined(__BIG_ENDIAN) && (!defined(__BYTE_ORDER) || __BYTE_ORDER == __BIG_ENDIAN)
 			__u32	ring_over;

@@ -7,6 +7,9 @@
 //! the member whose turn it is and that is armed, and so keeps the wake-up from the entries behind. A
 //! source that wakes all wakes each entry, and so tells each member.
 //!
+//! Each entry asks [`FEW`] members whose turn it is, and its own. So all are asked before a wake-up
+//! has found nobody, and that takes no longer than a walk along the entries.
+//!
 //! # Locks
 //!
 //! `GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below that
@@ -46,6 +49,9 @@ pub(super) unsafe fn init() {
     // SAFETY: By the safety requirement.
     unsafe { GROUPS.init() };
 }
+
+/// Members that one entry asks in turn.
+const FEW: usize = 8;
 
 struct Turns {
     members: KVec<Target>,
@@ -111,13 +117,13 @@ impl Group {
         last
     }
 
-    /// Tells the next member that is armed. Returns whether there is one.
+    /// Tells the next member that is armed, among [`FEW`]. Returns whether there is one.
     ///
     /// Pollers of that queue are told later: who watches it may be in a group of its own.
     fn tell(&self, fired: &Fired, always: u32) -> bool {
         let mut turns = self.turns.lock();
         let len = turns.members.len();
-        for _ in 0..len {
+        for _ in 0..len.min(FEW) {
             let turn = if turns.next < len { turns.next } else { 0 };
             turns.next = turn.wrapping_add(1);
             let Some(member) = turns.members.get(turn) else {
@@ -179,8 +185,20 @@ impl Member {
         }
     }
 
-    /// Tells the member of the group whose turn it is. Returns whether one was told.
+    /// For a wake-up of an entry of this member: tells one whose turn it is. Returns whether one was
+    /// told.
     pub(super) fn tell(&self, fired: &Fired, always: u32) -> bool {
         self.group.tell(fired, always)
+            || Queue::report(&self.target, fired, always, true, None).is_some()
+    }
+
+    /// Tells the member whose turn it is, of all. For process context.
+    pub(super) fn pass_on(&self, fired: &Fired, always: u32) {
+        let members = self.group.turns.lock().members.len();
+        for _ in 0..members.div_ceil(FEW) {
+            if self.group.tell(fired, always) {
+                return;
+            }
+        }
     }
 }

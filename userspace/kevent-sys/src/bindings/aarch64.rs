@@ -94,7 +94,6 @@ pub const KEVENT_DATA_CLOSED: i64 = -9223372036854775808;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
 #[repr(C)]
-#[repr(align(64))]
 #[derive(Copy, Clone)]
 pub struct ukevent {
     pub id: __u64,
@@ -150,7 +149,7 @@ impl Default for ukevent__bindgen_ty_1 {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of ukevent"][::core::mem::size_of::<ukevent>() - 64usize];
-    ["Alignment of ukevent"][::core::mem::align_of::<ukevent>() - 64usize];
+    ["Alignment of ukevent"][::core::mem::align_of::<ukevent>() - 8usize];
     ["Offset of field: ukevent::id"][::core::mem::offset_of!(ukevent, id) - 0usize];
     ["Offset of field: ukevent::type_"][::core::mem::offset_of!(ukevent, type_) - 8usize];
     ["Offset of field: ukevent::event"][::core::mem::offset_of!(ukevent, event) - 12usize];
@@ -170,7 +169,6 @@ impl Default for ukevent {
     }
 }
 #[repr(C)]
-#[repr(align(64))]
 pub struct kevent_ring {
     pub __bindgen_anon_1: kevent_ring__bindgen_ty_1,
     pub ring_slots: __u32,
@@ -223,7 +221,7 @@ impl Default for kevent_ring__bindgen_ty_1 {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of kevent_ring"][::core::mem::size_of::<kevent_ring>() - 128usize];
-    ["Alignment of kevent_ring"][::core::mem::align_of::<kevent_ring>() - 64usize];
+    ["Alignment of kevent_ring"][::core::mem::align_of::<kevent_ring>() - 8usize];
     ["Offset of field: kevent_ring::ring_slots"]
         [::core::mem::offset_of!(kevent_ring, ring_slots) - 8usize];
     ["Offset of field: kevent_ring::ring_pending"]
