@@ -101,7 +101,10 @@ fn an_event_is_one_cache_line_in_the_order_of_the_header() {
     let body = HEADER.split("struct ukevent {").nth(1).expect("the struct");
     let mut offset = 0;
     let mut fields = body.lines().filter_map(|line| {
-        let line = line.trim().strip_prefix("__u")?;
+        let line = line.trim();
+        let line = ["__u", "__aligned_u"]
+            .iter()
+            .find_map(|name| line.strip_prefix(name))?;
         let (bits, rest) = line.split_once(char::is_whitespace)?;
         Some((
             bits.parse::<usize>().ok()? / 8,
