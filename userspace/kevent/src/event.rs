@@ -89,7 +89,7 @@ pub struct Event {
 const _: () = {
     use std::mem::offset_of;
     assert!(size_of::<Event>() == size_of::<ukevent>());
-    assert!(align_of::<Event>() == align_of::<ukevent>());
+    assert!(align_of::<Event>() >= align_of::<ukevent>());
     assert!(offset_of!(Event, id) == offset_of!(ukevent, id));
     assert!(offset_of!(Event, kind) == offset_of!(ukevent, type_));
     assert!(offset_of!(Event, asked) == offset_of!(ukevent, event));
