@@ -30,6 +30,10 @@ pub struct Args {
     #[arg(long, value_name = "NAME")]
     only: Option<Pattern>,
 
+    /// Only see whether the tree still has the places that they change
+    #[arg(long, conflicts_with = "only")]
+    check: bool,
+
     /// What runs the guest's instructions
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
     accel: Accel,
@@ -111,6 +115,10 @@ struct Tried<'a> {
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    if args.check {
+        println!("{} mutants fit", check(ctx)?);
+        return Ok(());
+    }
     let mut mutants = read(&ctx.repo.join(FOLDER))?;
     if let Some(only) = &args.only {
         mutants.retain(|mutant| only.matches(&mutant.name));
