@@ -71,6 +71,9 @@ void count_from_here(void);
 void count_since(uint64_t moment);
 void count_to_here(void);
 
+/* Waits until nobody else runs. */
+void settle(void);
+
 /* @work, warmed up and then measured in a process of its own, is reported in one line. */
 void measure(const char *workload, const char *peer, unsigned int events,
 	     void (*set_up)(void), void (*work)(unsigned int events));

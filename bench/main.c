@@ -95,7 +95,7 @@ static double idle(void)
  * Waits until nobody else runs. What the kernel has put off, which may be most of what ends a process
  * with a million files, is part of no measurement.
  */
-static void settle(void)
+void settle(void)
 {
 	double whole = PAUSE / 1e6 * get_nprocs(), before;
 	unsigned int patience = PATIENCE;

@@ -53,6 +53,7 @@ static void play(void)
 
 static void both(void)
 {
+	settle();
 	in_child(play);
 }
 
