@@ -402,8 +402,9 @@ TEST_F(exclusive, two_of_one_queue)
  * Told, and not taken.
  */
 
-/* REMOVE passes it on, from one to the next, until there is none. */
-TEST_F(exclusive, remove_passes_on)
+/* One after another, who was told ends what it has by @cmd: the next one is told. */
+static void passes_on(struct __test_metadata *_metadata, FIXTURE_DATA(exclusive) *self,
+		      const FIXTURE_VARIANT(exclusive) *variant, unsigned int cmd)
 {
 	uint32_t bits;
 	int i;
@@ -413,7 +414,9 @@ TEST_F(exclusive, remove_passes_on)
 	bits = heard(self, 1);
 	for (i = 0; i < QUEUES; i++) {
 		ASSERT_EQ(1, __builtin_popcount(bits)) TH_LOG("after %d", i);
-		ASSERT_EQ(1, remove_file(self->c[__builtin_ctz(bits)].fd, self->file[0]));
+		ASSERT_EQ(1, file_ctl(self->c[__builtin_ctz(bits)].fd, cmd, self->file[0],
+				      cmd == KEVENT_CTL_MODIFY ? POLLPRI : 0,
+				      cmd == KEVENT_CTL_MODIFY ? KEVENT_REQ_ET : 0));
 		EXPECT_EQ(0U, told(self) & bits);
 		bits = told(self);
 	}
@@ -421,24 +424,16 @@ TEST_F(exclusive, remove_passes_on)
 	EXPECT_TRUE(variant->drain(self->file[0]));
 }
 
+/* REMOVE passes it on, from one to the next, until there is none. */
+TEST_F(exclusive, remove_passes_on)
+{
+	passes_on(_metadata, self, variant, KEVENT_CTL_REMOVE);
+}
+
 /* Who takes no turns any more does as well, also with another mask. */
 TEST_F(exclusive, modify_passes_on)
 {
-	uint32_t bits;
-	int i;
-
-	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
-	ASSERT_TRUE(variant->fire(self->file));
-	bits = heard(self, 1);
-	for (i = 0; i < QUEUES; i++) {
-		ASSERT_EQ(1, __builtin_popcount(bits)) TH_LOG("after %d", i);
-		ASSERT_EQ(1, file_ctl(self->c[__builtin_ctz(bits)].fd, KEVENT_CTL_MODIFY,
-				      self->file[0], POLLPRI, KEVENT_REQ_ET));
-		EXPECT_EQ(0U, told(self) & bits);
-		bits = told(self);
-	}
-	EXPECT_EQ(0U, bits);
-	EXPECT_TRUE(variant->drain(self->file[0]));
+	passes_on(_metadata, self, variant, KEVENT_CTL_MODIFY);
 }
 
 /* The close of its queue does as well. */

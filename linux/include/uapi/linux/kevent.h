@@ -77,7 +77,7 @@
 
 /* Return flags that carry a result. */
 #define KEVENT_RET_BROKEN		0x1	/* the record was refused, the source failed */
-#define KEVENT_RET_DONE			0x2	/* the record was carried out or refused, the event is complete */
+#define KEVENT_RET_DONE			0x2	/* the record was answered, the event is complete */
 #define KEVENT_RET_COPY_FAILED		0x4	/* never set */
 #define KEVENT_RET_OUTSTANDING		0x8	/* REMOVE, MODIFY: an event is taken and not finished */
 #define KEVENT_RET_RECHECK		0x10	/* the source did not say which bits are true */

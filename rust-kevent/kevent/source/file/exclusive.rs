@@ -117,13 +117,13 @@ impl Group {
         last
     }
 
-    /// Tells the next member that is armed, among [`FEW`]. Returns whether there is one.
+    /// Tells the next member that is armed, among so many at `most`. Returns whether there is one.
     ///
     /// Pollers of that queue are told later: who watches it may be in a group of its own.
-    fn tell(&self, fired: &Fired, always: u32) -> bool {
+    fn tell(&self, fired: &Fired, always: u32, most: usize) -> bool {
         let mut turns = self.turns.lock();
         let len = turns.members.len();
-        for _ in 0..len.min(FEW) {
+        for _ in 0..len.min(most) {
             let turn = if turns.next < len { turns.next } else { 0 };
             turns.next = turn.wrapping_add(1);
             let Some(member) = turns.members.get(turn) else {
@@ -188,17 +188,12 @@ impl Member {
     /// For a wake-up of an entry of this member: tells one whose turn it is. Returns whether one was
     /// told.
     pub(super) fn tell(&self, fired: &Fired, always: u32) -> bool {
-        self.group.tell(fired, always)
+        self.group.tell(fired, always, FEW)
             || Queue::report(&self.target, fired, always, true, None).is_some()
     }
 
-    /// Tells the member whose turn it is, of all. For process context.
+    /// Tells the member whose turn it is, of all: no entry asks those that are left out here.
     pub(super) fn pass_on(&self, fired: &Fired, always: u32) {
-        let members = self.group.turns.lock().members.len();
-        for _ in 0..members.div_ceil(FEW) {
-            if self.group.tell(fired, always) {
-                return;
-            }
-        }
+        self.group.tell(fired, always, usize::MAX);
     }
 }
