@@ -30,8 +30,11 @@ impl<T: Clone> Array<T> {
 }
 
 impl<T> Array<T> {
+    /// No element.
+    const EMPTY: Self = Array(KVVec::new());
+
     /// The number of elements.
-    #[expect(clippy::len_without_is_empty, reason = "none is empty")]
+    #[expect(clippy::len_without_is_empty, reason = "who has one has elements")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -50,7 +53,8 @@ impl<T> Array<T> {
 /// Arrays that are added one by one. None is taken away before all of them are dropped, so no element
 /// moves.
 pub struct Arrays<T, const N: usize> {
-    arrays: [Option<Array<T>>; N],
+    /// Empty ones where none was added.
+    arrays: [Array<T>; N],
 }
 
 /// Where an element of some [`Arrays`] is.
@@ -100,15 +104,15 @@ impl<T, const N: usize> Arrays<T, N> {
     #[expect(clippy::new_without_default, reason = "each is another one")]
     pub fn new() -> Self {
         Arrays {
-            arrays: [const { None }; N],
+            arrays: [const { Array::EMPTY }; N],
         }
     }
 
     /// Adds an array. Gives it back if there is one with this index.
     pub fn add(&mut self, index: usize, array: Array<T>) -> Result<(), Array<T>> {
         match self.arrays.get_mut(index) {
-            Some(place @ None) => {
-                *place = Some(array);
+            Some(place) if place.len() == 0 => {
+                *place = array;
                 Ok(())
             }
             _ => Err(array),
@@ -118,19 +122,19 @@ impl<T, const N: usize> Arrays<T, N> {
     /// An element of an array.
     #[inline]
     pub fn get(&self, array: usize, index: usize) -> Option<&T> {
-        self.arrays.get(array)?.as_ref()?.get(index)
+        self.arrays.get(array)?.get(index)
     }
 
     /// An element of an array.
     #[inline]
     pub fn get_mut(&mut self, array: usize, index: usize) -> Option<&mut T> {
-        self.arrays.get_mut(array)?.as_mut()?.get_mut(index)
+        self.arrays.get_mut(array)?.get_mut(index)
     }
 
     /// Where an element is, for [`Arrays::at()`].
     #[inline]
     pub fn spot(&mut self, array: usize, index: usize) -> Option<Spot<T>> {
-        let Array(elements) = self.arrays.get_mut(array)?.as_mut()?;
+        let Array(elements) = self.arrays.get_mut(array)?;
         if index >= elements.len() {
             return None;
         }

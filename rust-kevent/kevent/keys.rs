@@ -64,7 +64,9 @@ impl Secret {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Vacant {
     hash: Hash,
-    place: Handle,
+    place: Place,
+    /// What the chain begins with.
+    pub after: Handle,
 }
 
 /// The keys of one queue.
@@ -129,11 +131,12 @@ impl Keys {
         id: u64,
     ) -> Result<Handle, Vacant> {
         let place = self.chain(hash);
-        let vacant = Vacant {
-            hash,
-            place: Table::<T>::handle(place),
+        let after = match table.at(place) {
+            Some(chain) => chain.first,
+            None => Handle::NOBODY,
         };
-        let mut at = table.at(place).ok_or(vacant)?.first;
+        let vacant = Vacant { hash, place, after };
+        let mut at = after;
         while at != Handle::NOBODY {
             let registration = table.get(at).ok_or(vacant)?;
             if is_of(registration, kind, id) {
@@ -144,22 +147,21 @@ impl Keys {
         Err(vacant)
     }
 
-    /// Adds the key of a registration, which is not there. Nobody has added another one since it was
-    /// looked for.
+    /// Adds the key of a registration, which is not there. Nobody has added or removed one since it was
+    /// looked for, and the registration is linked to what is [after](Vacant::after) it.
     #[inline(always)]
     pub fn insert<T>(&mut self, table: &mut Table<T>, vacant: Vacant, handle: Handle) {
-        let mut place = vacant.place;
         if self.len == self.chains {
             self.split(table);
-            place = Table::<T>::handle(self.chain(vacant.hash));
+            self.link(table, vacant.hash, handle);
+        } else if let Some(chain) = table.at_mut(vacant.place) {
+            chain.first = handle;
         }
-        Self::link(table, place, handle);
         self.len = self.len.wrapping_add(1);
     }
 
-    #[inline(always)]
-    fn link<T>(table: &mut Table<T>, place: Handle, handle: Handle) {
-        let chain = table.get_mut(place);
+    fn link<T>(&self, table: &mut Table<T>, hash: Hash, handle: Handle) {
+        let chain = table.at_mut(self.chain(hash));
         let after = chain.map(|chain| core::mem::replace(&mut chain.first, handle));
         if let (Some(after), Some(registration)) = (after, table.get_mut(handle)) {
             registration.after = after;
@@ -231,8 +233,7 @@ impl Keys {
         while let Some(registration) = table.get(at) {
             let Event { kind, id, .. } = registration.event;
             let moved = core::mem::replace(&mut at, registration.after);
-            let place = self.chain(self.hash(kind, id));
-            Self::link(table, Table::<T>::handle(place), moved);
+            self.link(table, self.hash(kind, id), moved);
         }
     }
 }

@@ -856,6 +856,12 @@ impl Control {
         Ok(())
     }
 
+    /// What was charged for one is for the next.
+    #[inline]
+    fn refund(&mut self) {
+        self.credit = self.credit.saturating_add(1);
+    }
+
     /// Gives back what the user is charged too much. Last of what is done with `control` held.
     pub(crate) fn settle(&mut self, queue: &Queue) {
         let credit = core::mem::take(&mut self.credit);
@@ -870,7 +876,7 @@ impl Control {
     /// nobody.
     #[inline]
     pub(crate) fn end(&mut self, removed: &Removed<Tied>) -> bool {
-        self.credit = self.credit.saturating_add(1);
+        self.refund();
         if let Some(tie) = &removed.tie {
             tie.with(|tie| tie.end());
             if let Some(untaken) = &removed.untaken {
@@ -1007,38 +1013,45 @@ impl<'a> New<'a> {
         make: impl FnOnce(Target) -> I,
     ) -> Result<Arc<T>> {
         let (mut inner, vacant) = self.make_room()?;
-        let mut refused = None;
-        if let Some(spare) = inner.events.table().spare() {
-            refused = match T::untied(spare).map(Arc::into_unique_or_drop) {
-                Ok(Some(mut spare)) => {
-                    if renew(spare.as_mut()) {
-                        let tie = Arc::from(spare);
-                        self.put(inner, vacant, nature, |_| Some(tie.clone().tied()))?;
-                        return Ok(tie);
-                    }
-                    Some(Ok(Some(spare)))
+        self.control.charge(self.queue)?;
+        let (request, generation) = (self.request, self.generation);
+        let again = inner
+            .events
+            .add_again(vacant, request, generation, nature, |kept| {
+                let kept = T::untied(kept).map_err(Err)?;
+                let mut kept = Arc::into_unique_or_drop(kept).ok_or(Ok(None))?;
+                if !renew(kept.as_mut()) {
+                    return Err(Ok(Some(kept)));
                 }
-                other => Some(other),
-            };
+                let tie = Arc::from(kept);
+                Ok((tie.clone().tied(), tie))
+            });
+        match again {
+            Ok((handle, tie)) => {
+                self.handle = Some(handle);
+                Ok(tie)
+            }
+            Err(refused) => {
+                // What is not good goes after the lock.
+                drop(inner);
+                drop(refused);
+                self.control.refund();
+                self.insert_new(nature, make)
+            }
         }
-        // What is not good goes after the lock.
-        drop(inner);
-        drop(refused);
-        self.insert_new(vacant, nature, make)
     }
 
     #[inline(never)]
     fn insert_new<T: TieOf, I: PinInit<T>>(
         &mut self,
-        vacant: Vacant,
         nature: Nature,
         make: impl FnOnce(Target) -> I,
     ) -> Result<Arc<T>> {
         let place = UniqueArc::new_uninit(accounted())?;
-        let (queue, mut inner) = (self.queue.clone(), self.queue.lock_with_room()?);
+        let queue = self.queue.clone();
+        let (mut inner, vacant) = self.make_room()?;
         let spot = inner.events.table().next_spot().ok_or(ENOSPC)?;
         let mut made = None;
-        // Nobody else adds a key while `control` is held.
         self.put(inner, vacant, nature, |handle| {
             // INVARIANT: The table is that of the queue.
             let target = Target {
@@ -1085,7 +1098,7 @@ impl<'a> New<'a> {
             .add(vacant, self.request, self.generation, nature, tie);
         if self.handle.is_none() {
             // There is room.
-            self.control.credit = self.control.credit.saturating_add(1);
+            self.control.refund();
             return Err(ENOSPC);
         }
         Ok(())

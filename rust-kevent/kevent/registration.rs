@@ -557,6 +557,33 @@ impl<T> Table<T> {
         }
     }
 
+    /// Arms the registration that was freed last, whose place has kept a tie, if `renew` finds that
+    /// good, and returns what that made of it. If it does not, or there is none, nothing is armed, and
+    /// no tie kept there.
+    #[inline(always)]
+    pub fn insert_again<R, E>(
+        &mut self,
+        request: &Event,
+        generation: u64,
+        nature: Nature,
+        after: Handle,
+        renew: impl FnOnce(T) -> Result<(T, R), E>,
+    ) -> Result<(Handle, R), Option<E>> {
+        let handle = Handle(self.free);
+        let (chunk, offset) = Self::place(handle);
+        // None has been freed: there is no such place.
+        let registration = self.chunks.get_mut(chunk, offset).ok_or(None)?;
+        let tie = registration.take_tie().ok_or(None)?;
+        self.kept = self.kept.wrapping_sub(1);
+        let (tie, renewed) = renew(tie).map_err(Some)?;
+        self.free = registration.next;
+        registration.tie = Some(tie);
+        registration.set(request, generation, nature);
+        registration.after = after;
+        registration.phase = Phase::Armed;
+        Ok((handle, renewed))
+    }
+
     /// Links the last of a list to one that was appended.
     #[inline(always)]
     pub fn link(&mut self, last: Handle, appended: Handle) {

@@ -246,8 +246,8 @@ impl<M: Memory, T> State<M, T> {
         self.keys.find(&self.table, hash, kind, id).err()
     }
 
-    /// Arms a new registration, with a key that is not there, since that was found no other having been
-    /// added. The table must have room. `tie` makes what ties it to its source, if that is anything.
+    /// Arms a new registration, with a key that is not there; since that was found, none was added or
+    /// removed. The table must have room. `tie` makes what ties it to its source, if that is anything.
     #[inline(always)]
     pub fn add(
         &mut self,
@@ -258,9 +258,27 @@ impl<M: Memory, T> State<M, T> {
         tie: impl FnOnce(Handle) -> Option<T>,
     ) -> Option<Handle> {
         let (handle, registration) = self.table.insert(request, generation, nature)?;
+        registration.after = vacant.after;
         registration.set_tie(tie(handle));
         self.keys.insert(&mut self.table, vacant, handle);
         Some(handle)
+    }
+
+    /// The same with the tie that the place of the last one has kept, as
+    /// [`Table::insert_again()`] says.
+    #[inline(always)]
+    pub fn add_again<R, E>(
+        &mut self,
+        vacant: Vacant,
+        request: &Event,
+        generation: u64,
+        nature: Nature,
+        renew: impl FnOnce(T) -> Result<(T, R), E>,
+    ) -> Result<(Handle, R), Option<E>> {
+        let table = &mut self.table;
+        let added = table.insert_again(request, generation, nature, vacant.after, renew)?;
+        self.keys.insert(table, vacant, added.0);
+        Ok(added)
     }
 
     /// What ties a registration to its source.

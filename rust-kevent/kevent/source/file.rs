@@ -172,16 +172,7 @@ where
                 return Err(error);
             }
         };
-        let nested = match OPERATIONS.data(file) {
-            Some(inner) => {
-                // Two registrations of one key would be one edge.
-                new.make_way()?;
-                let outer = new.queue().number;
-                Some(Nested::new(outer, inner.number, request.id)?)
-            }
-            None => None,
-        };
-        let renew = |tie: Pin<&mut Watch<K>>| {
+        let renew = move |tie: Pin<&mut Watch<K>>| {
             let usual = tie.instead().is_none();
             let told = tie.told_mut();
             told.kind = kind;
@@ -189,7 +180,7 @@ where
             told.repeat = Repeat::new(K::keys(wanted));
             usual
         };
-        let tie = new.insert_tied(Nature::State, renew, |target| {
+        let tie = new.insert_tied(Nature::State, renew, move |target| {
             FileWatch::new(Told {
                 kind,
                 target: target.with(want),
@@ -198,20 +189,19 @@ where
         })?;
         // SAFETY: It is on no list, and `control` is held.
         let tie = unsafe { FileWatch::add(tie, file) }?;
-        let entered = match request.flags & REQ_EXCLUSIVE == 0 && nested.is_none() {
+        let special = request.flags & REQ_EXCLUSIVE != 0 || OPERATIONS.data(file).is_some();
+        let entered = match special {
             // SAFETY: The entry is new, `control` is held, and `closed()` removes it if nobody does
             // before.
-            true => unsafe { tie.enter(file, K::poll_bits(wanted)) },
-            false => None,
+            false => unsafe { tie.enter(file, K::poll_bits(wanted)) },
+            true => None,
         };
         let ready = match entered {
             Some(ready) => ready,
-            None => tie.replace_first(file, request, nested)?,
+            None => tie.begin_specially(file, request)?,
         };
-        let fired = kind.found(ready);
-        if fired.mask & wanted != 0 {
-            let queue = new.queue();
-            queue.found_at(queue.lock(), tie.told().target.handle(), &fired, K::ALWAYS);
+        if kind.found(ready).mask & wanted != 0 {
+            tie.report_found(ready);
         }
         Ok(())
     })
@@ -323,6 +313,25 @@ impl<K: Kind> Watch<K> {
         // SAFETY: As above. It has left its queue, and there is nothing instead.
         unsafe { self.set_instead(rare) };
         Ok(ready)
+    }
+
+    /// What few need, for a registration that is new.
+    #[cold]
+    fn begin_specially(&self, file: &LocalFile, request: &Event) -> Result<u32> {
+        let outer = self.told().target.queue().number;
+        let nested = match OPERATIONS.data(file) {
+            Some(inner) => Some(Nested::new(outer, inner.number, request.id)?),
+            None => None,
+        };
+        self.replace_first(file, request, nested)
+    }
+
+    /// Reports what the poll method says of a registration that is new.
+    #[inline(never)]
+    fn report_found(&self, ready: u32) {
+        let Told { kind, target, .. } = self.told();
+        let queue = target.queue();
+        queue.found_at(queue.lock(), target.handle(), &kind.found(ready), K::ALWAYS);
     }
 
     fn enter_anew(

@@ -40,6 +40,7 @@ fn insert(keys: &mut Keys, table: &mut Table, handle: Handle) {
     let id = table.get(handle).expect("a registration").event.id;
     let hash = keys.hash(KIND, id);
     let vacant = keys.find(table, hash, KIND, id).expect_err("a new key");
+    table.get_mut(handle).expect("a registration").after = vacant.after;
     keys.insert(table, vacant, handle);
 }
 

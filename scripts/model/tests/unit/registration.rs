@@ -135,6 +135,38 @@ fn keeps_a_bounded_number_of_ties() {
 }
 
 #[test]
+fn a_place_is_used_again_with_its_tie_if_that_is_good() {
+    let (mut table, handles) = table(3);
+    let nobody = Handle::NOBODY;
+    let again = |table: &mut Table, good: bool| {
+        table.insert_again(
+            &template(7, 0),
+            5,
+            Nature::Plain,
+            nobody,
+            |tie| match good {
+                true => Ok((tie, "good")),
+                false => Err("bad"),
+            },
+        )
+    };
+    assert_eq!(again(&mut table, true), Err(None), "none is free");
+    for &handle in &handles {
+        table.remove(handle);
+    }
+    assert_eq!(again(&mut table, true), Err(None), "none is kept");
+    assert!(table.keep(handles[2], ()).is_none());
+    assert_eq!(again(&mut table, false), Err(Some("bad")));
+    assert_eq!(again(&mut table, true), Err(None), "it is gone");
+    assert!(table.keep(handles[2], ()).is_none());
+    assert_eq!(again(&mut table, true), Ok((handles[2], "good")));
+    let registration = table.get(handles[2]).expect("it");
+    assert!(registration.is_armed() && registration.tie().is_some());
+    assert_eq!((registration.event.id, registration.generation()), (7, 5));
+    assert_eq!(insert(&mut table, 8), Some(handles[1]));
+}
+
+#[test]
 fn a_spot_is_where_the_handle_says() {
     let mut host = Host::new(1);
     host.add(0, 0);
