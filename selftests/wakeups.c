@@ -35,6 +35,44 @@ TEST(two_wait_queues)
 	close(fd);
 }
 
+/*
+ * As epoll, an edge hears of each write to a pipe, also to one that is not empty: if it is one from
+ * the start, or by MODIFY, with the same bits, with others, or with EXCLUSIVE.
+ */
+TEST(each_write_to_a_pipe)
+{
+	static const struct {
+		uint32_t mask;
+		uint32_t flags;
+		uint32_t later;	/* flags of a MODIFY */
+	} how[] = {
+		{ POLLIN, KEVENT_REQ_ET, 0 },
+		{ POLLIN, KEVENT_REQ_ET | KEVENT_REQ_LAST_CHECK, 0 },
+		{ POLLIN, KEVENT_REQ_ET | KEVENT_REQ_EXCLUSIVE, 0 },
+		{ POLLIN, 0, KEVENT_REQ_ET },
+		{ POLLIN | POLLRDNORM, 0, KEVENT_REQ_ET },
+		{ POLLIN, 0, KEVENT_REQ_ET | KEVENT_REQ_EXCLUSIVE },
+	};
+	int fd = kevent_init(NULL, 0, 0), end[2], i, n;
+	struct ukevent ev;
+
+	for (i = 0; i < ARRAY_LEN(how); i++) {
+		ASSERT_EQ(0, pipe(end));
+		ASSERT_EQ(1, add_file(fd, end[0], how[i].mask, how[i].flags));
+		if (how[i].later) {
+			ASSERT_EQ(1, modify_file(fd, end[0], POLLIN, how[i].later));
+		}
+		for (n = 0; n < 3; n++) {
+			ASSERT_EQ(1, write(end[1], "x", 1));
+			EXPECT_EQ(1, get_now(fd, 1, &ev)) TH_LOG("%d: write %d", i, n);
+			EXPECT_EQ(0, get_now(fd, 1, &ev));
+		}
+		close(end[0]);
+		close(end[1]);
+	}
+	close(fd);
+}
+
 /* Woken, and then nothing is true: a checked event is dropped, another is not. */
 TEST(wake_without_state)
 {

@@ -4,7 +4,8 @@
 //!
 //! A [`Kind`] says what a wake-up and the poll method of a file mean in the bits of its source. The
 //! poll method is called when a request begins or changes, and when a level is looked at again; it
-//! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock.
+//! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock. Who wants
+//! edges asks with [`EDGE`], as epoll does: a pipe then wakes for each write.
 //!
 //! A tie is one allocation, with the watch that is told of the last close and one wait-queue entry in it.
 //! It is used again by the next registration in its place. What few ties have is apart, and the entry
@@ -46,6 +47,7 @@ use crate::{
         event::{
             Event,
             Fired,
+            REQ_ET,
             REQ_EXCLUSIVE,
             REQ_LAST_CHECK,
             REQ_ONESHOT,
@@ -144,6 +146,17 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     }
 }
 
+/// How `EPOLLET` says to a poll method that each change counts.
+const EDGE: u32 = 1 << 31;
+
+/// What the poll method is asked for besides.
+fn edge(request: &Event) -> u32 {
+    match request.flags & REQ_ET {
+        0 => 0,
+        _ => EDGE,
+    }
+}
+
 /// Prepares what all ties share.
 ///
 /// # Safety
@@ -193,7 +206,7 @@ where
         let entered = match special {
             // SAFETY: The entry is new, `control` is held, and `closed()` removes it if nobody does
             // before.
-            false => unsafe { tie.enter(file, K::poll_bits(wanted)) },
+            false => unsafe { tie.enter(file, K::poll_bits(wanted) | edge(request)) },
             true => None,
         };
         let ready = match entered {
@@ -347,7 +360,7 @@ impl<K: Kind> Watch<K> {
             target: old.target.clone().with(K::change(old.target.note, wanted)),
             repeat: Repeat::new(K::keys(wanted)),
         };
-        let mask = K::poll_bits(wanted);
+        let mask = K::poll_bits(wanted) | edge(request);
         let exclusive = request.flags & REQ_EXCLUSIVE != 0;
         if !exclusive && !is_nested {
             // SAFETY: `closed()` drops it if nobody does before.
@@ -389,6 +402,13 @@ impl<K: Kind> Watch<K> {
         drop(nested);
     }
 
+    /// What is true now, if the poll method is asked for `mask`.
+    fn ask(&self, mask: u32) -> Option<Fired> {
+        let file = self.file()?;
+        let fired = self.told().kind.found(file.poll(mask));
+        (fired.mask != 0).then_some(fired)
+    }
+
     /// Whether the entries that are there are those of `request`.
     fn is_same(&self, request: &Event) -> bool {
         let is_same = |told: &Told<K>, exclusive: bool| {
@@ -423,7 +443,7 @@ impl<K: Kind> Tie for Watch<K> {
 
     fn start(&self, request: &Event) -> Option<Fired> {
         // What the poll method said to `prepare()` went with the old event.
-        self.look(true)
+        self.ask(K::POLLED | edge(request))
             .filter(|fired| fired.mask & (request.mask | K::ALWAYS) != 0)
     }
 
@@ -440,9 +460,7 @@ impl<K: Kind> Tie for Watch<K> {
     }
 
     fn look(&self, _finished: bool) -> Option<Fired> {
-        let file = self.file()?;
-        let fired = self.told().kind.found(file.poll(K::POLLED));
-        (fired.mask != 0).then_some(fired)
+        self.ask(K::POLLED)
     }
 
     fn measure(&self, mask: u32) -> Option<u64> {
