@@ -690,6 +690,86 @@ TEST_F(fd, nested_edge)
 	close(outer);
 }
 
+/* To look at a level again is no edge for who watches the queue; a wake-up of its source is. */
+TEST_F(fd, nested_looks)
+{
+	int outer = kevent_init(NULL, 0, 0), ep = watch(self->fd, EPOLLIN | EPOLLET), file, i;
+	struct epoll_event event;
+
+	file = eventfd(0, 0);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(1, nest(outer, self->fd, KEVENT_REQ_ET));
+	ASSERT_EQ(1, add_file(self->fd, file, POLLIN, 0));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(0, eventfd_write(file, 1));
+		EXPECT_EQ(1, get_now(outer, 8, self->ev)) TH_LOG("wake-up %d", i);
+		EXPECT_EQ(1, epoll_wait(ep, &event, 1, 0));
+		/* Handed out again and again. */
+		ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+		ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+		ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+		EXPECT_EQ(0, get_now(outer, 8, self->ev)) TH_LOG("look %d", i);
+		EXPECT_EQ(0, epoll_wait(ep, &event, 1, 0));
+		EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(self->fd));
+		EXPECT_EQ(0, get_now(outer, 8, self->ev)) TH_LOG("poll %d", i);
+		EXPECT_EQ(0, epoll_wait(ep, &event, 1, 0));
+	}
+	close(ep);
+	close(outer);
+	close(file);
+}
+
+/* A wake-up that merges is an edge as well, also into what was found by looking again. */
+TEST_F(fd, nested_merges)
+{
+	int outer = kevent_init(NULL, 0, 0), ep = watch(self->fd, EPOLLIN | EPOLLET), file, i;
+	struct epoll_event event;
+
+	file = eventfd(0, 0);
+	ASSERT_LE(0, file);
+	ASSERT_EQ(1, nest(outer, self->fd, KEVENT_REQ_ET));
+	ASSERT_EQ(1, add_file(self->fd, file, POLLIN, 0));
+	for (i = 0; i < 6; i++) {
+		if (i == 3) {
+			ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+			EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(self->fd));
+		}
+		ASSERT_EQ(0, eventfd_write(file, 1));
+		EXPECT_EQ(1, get_now(outer, 8, self->ev)) TH_LOG("wake-up %d", i);
+		EXPECT_EQ(1, epoll_wait(ep, &event, 1, 0)) TH_LOG("wake-up %d", i);
+	}
+	ASSERT_EQ(1, get_now(self->fd, 8, self->ev));
+	close(ep);
+	close(outer);
+	close(file);
+}
+
+/*
+ * A poller that found nothing, as the event of a level was not finished, is told when that is found
+ * again.
+ */
+TEST(poll_unfinished)
+{
+	int ep, file = eventfd(0, 0);
+	struct epoll_event event;
+	struct kevent_consumer c;
+	struct ukevent *ev;
+
+	ASSERT_EQ(0, kevent_ring_open(&c, 2, 0, 1));
+	ASSERT_EQ(1, add_file(c.fd, file, POLLIN, 0));
+	ASSERT_EQ(0, eventfd_write(file, 1));
+	ep = watch(c.fd, EPOLLIN);
+	ev = kevent_ring_take(&c);
+	ASSERT_NE(NULL, ev);
+	EXPECT_EQ(0, epoll_wait(ep, &event, 1, 0));
+	kevent_ring_finish(&c, ev);
+	ASSERT_EQ(0, kevent_commit(c.fd, 0, 0));
+	EXPECT_EQ(1, epoll_wait(ep, &event, 1, 0));
+	kevent_ring_close(&c);
+	close(file);
+	close(ep);
+}
+
 /* What is no longer watched tells nothing; a queue that is closed is no longer watched. */
 TEST(nested_ends)
 {

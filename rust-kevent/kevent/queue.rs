@@ -30,6 +30,16 @@
 //!   events that it does not want. As each of these costs one that is owed, two threads that lie about
 //!   what they know do not wake each other for ever.
 //! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired then.
+//! * *Woken for a level that another took*: it looks at what there is to look at before it sleeps
+//!   again. Who takes a checked level wakes the next one for that.
+//!
+//! # Pollers
+//!
+//! Pollers may want edges, and those come from sources: that a level was looked at again and is still
+//! true is none. So what a look finds is told to sleepers, and to pollers only if one of these has
+//! found nothing since they were told last: the event of the level was not finished then, or somebody
+//! was just looking. A wake-up may come second to a look, and then merges into the event that the look
+//! has made. So wake-ups that merge are told to pollers, too.
 
 use super::{
     array::{
@@ -155,6 +165,8 @@ pub(crate) struct Inner {
     owed: u32,
     /// How many sleepers READY lets go.
     kicks: u32,
+    /// A poller has found nothing since pollers were told.
+    blind: bool,
 }
 
 /// There may be pollers: of those that have registered, one has looked for events since nobody was
@@ -348,6 +360,7 @@ impl Queue {
                     waking: false,
                     owed: 0,
                     kicks: 0,
+                    blind: false,
                 }, "kevent_inner"),
                 sleepers <- new_condvar!("kevent_sleepers"),
                 batchers <- new_condvar!("kevent_batchers"),
@@ -428,6 +441,25 @@ impl Queue {
         Self::reported(queue, *handle, inner, wake, fired.mask, false, repeat)
     }
 
+    /// Tells pollers of a wake-up that made no event. If there are none, the source may say it again
+    /// without the lock.
+    #[inline]
+    fn merged<B: Backend>(
+        queue: &Arc<Self>,
+        handle: Handle,
+        mut inner: Guard<'_, Inner, B>,
+        mask: u32,
+        later: bool,
+        repeat: Option<&Repeat>,
+    ) {
+        if queue.is_polled(&mut inner) {
+            drop(inner);
+            Self::tell(queue, mask & URING_WAKE, later);
+        } else if let Some(repeat) = repeat {
+            inner.events.repeat(handle, repeat);
+        }
+    }
+
     #[inline]
     fn reported<B: Backend>(
         queue: &Arc<Self>,
@@ -441,9 +473,7 @@ impl Queue {
         let wake = wake?;
         trace::fire(queue, mask, wake != Wake::None);
         if wake == Wake::None {
-            if let Some(repeat) = repeat {
-                inner.events.repeat(handle, repeat);
-            }
+            Self::merged(queue, handle, inner, mask, later, repeat);
             return Some(false);
         }
         Self::announce(queue, inner, wake, mask, later);
@@ -517,6 +547,7 @@ impl Queue {
         if inner.audience & POLLED == 0 {
             return false;
         }
+        inner.blind = false;
         let active = self.pollers.is_active();
         if !active {
             inner.audience &= !POLLED;
@@ -562,6 +593,23 @@ impl Queue {
         }
     }
 
+    /// The same by looking again.
+    fn found_again(&self, asked: &Asked<Tied>, fired: &Fired) {
+        let mut inner = self.lock();
+        if !inner.events.is_valid(asked) {
+            return;
+        }
+        let always = asked.tie.with(|tie| tie.always());
+        let Some(wake) = inner.events.report(asked.handle, fired, always) else {
+            return;
+        };
+        trace::fire(self, fired.mask, wake != Wake::None);
+        match inner.blind {
+            true => self.wake(inner, wake, 1),
+            false => self.wake_sleepers(&mut inner, wake, 1),
+        }
+    }
+
     /// Looks at registrations again of which there may be more to say. No lock is held while a source
     /// is asked. `left` counts down how many may still be passed.
     pub(crate) fn look_again(&self, left: &mut u32) {
@@ -570,7 +618,7 @@ impl Queue {
             match look {
                 Look::At(asked, finished) => {
                     if let Some(fired) = asked.tie.with(|tie| tie.look(finished)) {
-                        self.found(&asked, &fired);
+                        self.found_again(&asked, &fired);
                     }
                 }
                 Look::More => {}
@@ -588,12 +636,16 @@ impl Queue {
             return true;
         }
         let mut left = inner.events.to_look_at();
-        if left == 0 {
-            return false;
+        if left != 0 {
+            drop(inner);
+            self.look_again(&mut left);
+            inner = self.lock();
+            if inner.events.has_events() {
+                return true;
+            }
         }
-        drop(inner);
-        self.look_again(&mut left);
-        self.lock().events.has_events()
+        inner.blind = true;
+        false
     }
 
     /// The last descriptor and the last mapping are gone.
