@@ -2,7 +2,7 @@
 /* kevent_wait(): what counts as news, who is woken, and when a sleep ends. */
 #include <sys/prctl.h>
 
-#include "harness.h"
+#include "sources.h"
 
 #define SLOTS	8
 
@@ -546,6 +546,91 @@ TEST_F(wait, killed_sleeper_hands_all_on)
 	for (i = 0; i < 3; i++) {
 		EXPECT_TRUE(sleeper_join(&self->s[i]));
 	}
+}
+
+/* Who is woken for a level that another takes has it all the same, if it is true. */
+TEST(taken_level_is_still_true)
+{
+	int fd = kevent_init(NULL, 0, 0), file = eventfd(0, 0);
+	struct ukevent ev, mine;
+	struct sleeper s;
+
+	ASSERT_EQ(1, add_file(fd, file, POLLIN, 0));
+	if (!be_alone_on_cpu())
+		SKIP(return, "no permission for real-time scheduling");
+	get_sleeper(&s, fd, 1, 1, NULL, &ev);
+	ASSERT_TRUE(sleeper_start(&s));
+	ASSERT_EQ(0, eventfd_write(file, 1));
+	ASSERT_EQ(1, get_now(fd, 1, &mine));
+	ASSERT_TRUE(share_cpu());
+	ASSERT_TRUE(sleeper_join(&s)) TH_LOG("it sleeps on");
+	EXPECT_EQ(1, s.ret);
+	EXPECT_EQ((uint64_t)file, ev.id);
+	close(file);
+	close(fd);
+}
+
+/* The same of one that it took out of what has no room in the ring, for who waits for news there. */
+TEST(taken_level_without_room)
+{
+	int file = eventfd(0, 0), i;
+	struct kevent_consumer c;
+	struct ukevent mine;
+	struct sleeper s;
+
+	ASSERT_EQ(0, kevent_ring_open(&c, 2, 0, 1));
+	ASSERT_EQ(2, add_users(c.fd, 0, 2));
+	ASSERT_EQ(2, ready_users(c.fd, 0, 2));
+	for (i = 0; i < 2; i++)
+		ASSERT_NE(NULL, kevent_ring_take(&c));
+	ASSERT_EQ(1, add_file(c.fd, file, POLLIN, 0));
+	if (!be_alone_on_cpu())
+		SKIP(return, "no permission for real-time scheduling");
+	wait_sleeper(&s, &c, NULL);
+	ASSERT_TRUE(sleeper_start(&s));
+	ASSERT_EQ(0, eventfd_write(file, 1));
+	ASSERT_EQ(1, get_now(c.fd, 1, &mine));
+	EXPECT_EQ((uint64_t)file, mine.id);
+	ASSERT_TRUE(share_cpu());
+	ASSERT_TRUE(sleeper_join(&s)) TH_LOG("it sleeps on");
+	EXPECT_EQ(0, s.ret);
+	kevent_ring_close(&c);
+	close(file);
+}
+
+/* A checked level wakes all that sleep, one by the other, as long as it is true. */
+TEST(checked_level_for_all)
+{
+	int fd = kevent_init(NULL, 0, 0), file = eventfd(0, 0), i;
+	struct ukevent ev[4], mine;
+	struct sleeper s[4];
+
+	ASSERT_EQ(1, add_file(fd, file, POLLIN, KEVENT_REQ_LAST_CHECK));
+	for (i = 0; i < 4; i++) {
+		get_sleeper(&s[i], fd, 1, 1, NULL, &ev[i]);
+		ASSERT_TRUE(sleeper_start(&s[i]));
+	}
+	ASSERT_EQ(0, eventfd_write(file, 1));
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(sleeper_join(&s[i])) TH_LOG("%d sleeps on", i);
+		EXPECT_EQ(1, s[i].ret);
+		EXPECT_EQ((uint64_t)file, ev[i].id);
+	}
+	/* An edge is for one. */
+	ASSERT_EQ(1, modify_file(fd, file, POLLIN, KEVENT_REQ_LAST_CHECK | KEVENT_REQ_ET));
+	ASSERT_EQ(1, get_now(fd, 1, &mine));
+	for (i = 0; i < 2; i++) {
+		get_sleeper(&s[i], fd, 1, 1, NULL, &ev[i]);
+		ASSERT_TRUE(sleeper_start(&s[i]));
+	}
+	ASSERT_EQ(0, eventfd_write(file, 1));
+	ASSERT_TRUE(sleeper_join(&s[0]));
+	EXPECT_TRUE(sleeper_still_sleeps(&s[1]));
+	ASSERT_EQ(0, kick(fd));
+	ASSERT_TRUE(sleeper_join(&s[1]));
+	EXPECT_EQ(0, s[1].ret);
+	close(file);
+	close(fd);
 }
 
 /* An event that is taken before the woken thread runs wakes nobody else. */

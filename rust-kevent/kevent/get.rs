@@ -10,6 +10,10 @@
 //! asked is an event of its own. It is dropped if nothing is true any more, and comes back if it
 //! cannot be copied.
 //!
+//! Who was woken for what another took looks again before it sleeps on: a level may still be true. Who
+//! takes a checked level wakes the next one to look. So all that sleep have it as long as it is true,
+//! as with epoll.
+//!
 //! Most calls find what they want pending in a queue without a ring, and copy it from where it is:
 //! [`take_pending()`]. All others, and what that leaves, are for [`Call`].
 
@@ -21,6 +25,8 @@ use super::{
     event::{
         Event,
         REQ_DISPATCH,
+        REQ_ET,
+        REQ_LAST_CHECK,
         RET_RECHECK, //
     },
     queue::{
@@ -84,6 +90,8 @@ struct Call<'a> {
     /// level that it delivers itself is not delivered twice.
     looks: Option<u32>,
     looked: bool,
+    /// It has delivered a checked level.
+    is_shared: bool,
 }
 
 fn measure(tie: &Tied, mask: u32) -> Option<u64> {
@@ -183,7 +191,12 @@ impl<'a> Call<'a> {
             }
             let mut inner = self.lock(|call| u32::from(call.copied < call.min.max(1)));
             match self.copy_round(&mut inner.events) {
-                Round::Over => return Ok(()),
+                Round::Over => {
+                    if self.is_shared {
+                        self.queue.pass_look(&mut inner);
+                    }
+                    return Ok(());
+                }
                 Round::Full => {}
                 Round::Fault => {
                     drop(inner);
@@ -216,6 +229,8 @@ impl<'a> Call<'a> {
                 return Err(error);
             }
             self.copied = self.copied.saturating_add(1);
+            let mode = event.flags & (REQ_LAST_CHECK | REQ_ET | REQ_DISPATCH);
+            self.is_shared |= mode == REQ_LAST_CHECK;
         } else if event.flags & REQ_DISPATCH != 0 {
             self.undeliver(asked);
         }
@@ -241,10 +256,18 @@ impl<'a> Call<'a> {
             takes: self.max.saturating_sub(self.copied),
             deadline,
         };
-        let mut inner = self.lock(|_| events);
-        self.queue.sleep(&mut inner, &wait, |state| {
-            events.saturating_sub(state.available(u64::from(events)) as u32)
-        })
+        loop {
+            let mut inner = self.lock(|_| events);
+            let woken = self.queue.sleep(&mut inner, &wait, |state| {
+                events.saturating_sub(state.available(u64::from(events)) as u32)
+            });
+            if woken != Woken::InVain {
+                return woken;
+            }
+            if self.copied == 0 {
+                self.looks = None;
+            }
+        }
     }
 }
 
@@ -308,6 +331,7 @@ fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) 
         // What was copied had nothing to look at before it.
         looks: (copied != 0).then_some(0),
         looked: false,
+        is_shared: false,
     };
     let mut woken = Woken::Done;
     if let Some(batch) = batch {

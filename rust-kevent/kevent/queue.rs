@@ -30,6 +30,8 @@
 //!   events that it does not want. As each of these costs one that is owed, two threads that lie about
 //!   what they know do not wake each other for ever.
 //! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired then.
+//! * *Woken for a level that another took*: that may still be true, so it looks at what there is to look
+//!   at before it sleeps again. Who takes a checked level wakes the next one to look.
 //! * *Woken for a level that another took*: it looks at what there is to look at before it sleeps
 //!   again. Who takes a checked level wakes the next one for that.
 //!
@@ -330,6 +332,8 @@ pub(crate) enum Woken {
     Timeout,
     /// A signal is pending.
     Signal,
+    /// It was woken for what another took, and there is something to look at again.
+    InVain,
 }
 
 impl Queue {
@@ -720,6 +724,13 @@ impl Queue {
         }
     }
 
+    /// Wakes the next one to look at a level that the caller has taken.
+    pub(crate) fn pass_look(&self, inner: &mut Inner) {
+        if !inner.waking && inner.has_singles() && inner.events.to_look_at() != 0 {
+            self.wake_one(inner);
+        }
+    }
+
     fn wake_one(&self, inner: &mut Inner) {
         inner.waking = true;
         self.sleepers.notify_one();
@@ -779,6 +790,9 @@ impl Queue {
                     Some(CondVarWait::Signal) => Some(Woken::Signal),
                     Some(CondVarWait::Timeout) => Some(Woken::Timeout),
                     None if crate::current!().signal_pending() => Some(Woken::Signal),
+                    Some(CondVarWait::Woken) if inner.events.to_look_at() != 0 => {
+                        Some(Woken::InVain)
+                    }
                     _ => None,
                 }
             };
@@ -820,11 +834,11 @@ impl Queue {
         }
         let takes = match reason {
             Some(Woken::Done) if !crate::current!().signal_pending() => u64::from(wait.takes),
+            Some(Woken::InVain) | None => 0,
             Some(_) => {
                 inner.owed = inner.owed.saturating_add(1);
                 0
             }
-            None => 0,
         };
         if inner.owed == 0 {
             return;

@@ -3,12 +3,14 @@
 //! `kevent_wait()`: sleep until the ring holds news.
 //!
 //! It never sleeps while something is pending: a consumer that freed a slot and died before it said
-//! so must not keep others from what waits for that slot.
+//! so must not keep others from what waits for that slot. Who was woken for what another took begins
+//! anew, as it may still be true.
 
 use super::{
     deadline::Deadline,
     queue::{
         Events,
+        Locked,
         Queue,
         Wait,
         Woken,
@@ -36,13 +38,13 @@ fn past(state: &Events, old: u32) -> u64 {
     state.ring().map_or(0, |ring| ring.past(old))
 }
 
-/// Returns how many positions of the ring lie past what the caller knows.
-pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
-    let mut inner = queue.lock();
-    let Some(slots) = inner.events.ring().map(|ring| ring.size()) else {
-        return Err(EINVAL);
-    };
-
+/// Looks again, and moves pending events, of which `left` counts down how many still may be.
+fn prepare<'a>(
+    queue: &'a Queue,
+    mut inner: Locked<'a>,
+    request: &Request,
+    left: &mut u32,
+) -> Locked<'a> {
     let mut looks = inner.events.to_look_at();
     if looks != 0 {
         if past(&inner.events, request.old) != 0 || inner.events.pending() != 0 {
@@ -53,11 +55,10 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
         inner = queue.lock();
     }
 
-    let mut left = request.num;
-    while left != 0 && inner.events.pending() != 0 {
-        let round = left.min(ROUND);
+    while *left != 0 && inner.events.pending() != 0 {
+        let round = (*left).min(ROUND);
         let moved = inner.events.flush(round);
-        left = left.saturating_sub(moved);
+        *left = left.saturating_sub(moved);
         if moved < round {
             break;
         }
@@ -65,7 +66,10 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
         drop(inner);
         inner = queue.lock();
     }
+    inner
+}
 
+fn sleep(queue: &Queue, inner: &mut Locked<'_>, request: &Request, slots: u64) -> Woken {
     let mut woken = Woken::Done;
     if let Some(deadline) = request.batch {
         // At most the number of slots.
@@ -75,7 +79,7 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
             takes: 1,
             deadline,
         };
-        woken = queue.sleep(&mut inner, &wait, |state| match state.pending() {
+        woken = queue.sleep(inner, &wait, |state| match state.pending() {
             0 => wants.saturating_sub(past(state, request.old) as u32),
             _ => 0,
         });
@@ -86,10 +90,26 @@ pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
             takes: 1,
             deadline: request.deadline,
         };
-        woken = queue.sleep(&mut inner, &wait, |state| {
+        woken = queue.sleep(inner, &wait, |state| {
             let news = past(state, request.old) != 0 || state.pending() != 0;
             u32::from(!news)
         });
+    }
+    woken
+}
+
+/// Returns how many positions of the ring lie past what the caller knows.
+pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
+    let mut inner = queue.lock();
+    let Some(slots) = inner.events.ring().map(|ring| ring.size()) else {
+        return Err(EINVAL);
+    };
+
+    let mut left = request.num;
+    let mut woken = Woken::InVain;
+    while woken == Woken::InVain {
+        inner = prepare(queue, inner, request, &mut left);
+        woken = sleep(queue, &mut inner, request, slots);
     }
     if woken == Woken::Done && left != 0 && inner.events.pending() != 0 {
         inner.events.flush(left.min(ROUND));
