@@ -147,6 +147,40 @@ TEST(poll_after_take)
 	kevent_ring_close(&c);
 }
 
+/* A checked event that is no longer true is not waiting, in any mode; and the next one is told. */
+TEST(poll_checked)
+{
+	static const uint32_t modes[] = { 0, KEVENT_REQ_ET, KEVENT_REQ_DISPATCH };
+	int fd, file = eventfd(0, 0), other = eventfd(0, 0), i, n;
+	struct ukevent ev;
+	eventfd_t count;
+
+	for (i = 0; i < ARRAY_LEN(modes); i++) {
+		fd = kevent_init(NULL, 0, 0);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(1, add_file(fd, file, POLLIN, KEVENT_REQ_LAST_CHECK | modes[i]));
+		ASSERT_EQ(1, add_file(fd, other, POLLIN, KEVENT_REQ_LAST_CHECK | modes[i]));
+		for (n = 0; n < 3; n++) {
+			ASSERT_EQ(0, eventfd_write(file, 1));
+			EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(fd));
+			ASSERT_EQ(0, eventfd_read(file, &count));
+			EXPECT_EQ(0, poll_now(fd)) TH_LOG("%d: %d", i, n);
+			EXPECT_EQ(0, get_now(fd, 1, &ev));
+		}
+		/* Behind one that is not true, there is another. */
+		ASSERT_EQ(0, eventfd_write(file, 1));
+		ASSERT_EQ(0, eventfd_write(other, 1));
+		ASSERT_EQ(0, eventfd_read(file, &count));
+		EXPECT_EQ(POLLIN | POLLRDNORM, poll_now(fd));
+		ASSERT_EQ(1, get_now(fd, 1, &ev));
+		EXPECT_EQ((uint64_t)other, ev.id);
+		ASSERT_EQ(0, eventfd_read(other, &count));
+		close(fd);
+	}
+	close(file);
+	close(other);
+}
+
 /* The same through select(). */
 TEST_F(fd, select)
 {

@@ -84,6 +84,7 @@ use super::{
     state::{
         Asked,
         Look,
+        Next,
         Removed,
         State,
         Wake, //
@@ -636,19 +637,57 @@ impl Queue {
     pub(crate) fn is_readable(&self) -> bool {
         let mut inner = self.lock();
         inner.audience |= POLLED;
-        if inner.events.has_events() {
+        let mut left = inner.events.to_look_at();
+        let mut asks = inner.events.pending().saturating_add(left);
+        loop {
+            if inner.events.has_events() {
+                let unchecked = inner.events.unchecked().filter(|_| asks != 0);
+                let Some(unchecked) = unchecked else {
+                    return true;
+                };
+                drop(inner);
+                asks = asks.wrapping_sub(1);
+                if self.is_good(unchecked) {
+                    return true;
+                }
+            } else if left != 0 {
+                drop(inner);
+                self.look_again(&mut left);
+            } else {
+                inner.blind = true;
+                return false;
+            }
+            inner = self.lock();
+        }
+    }
+
+    /// Asks the source of an event. One that it does not agree to is dropped; then it is asked once
+    /// more, for what fired between, and reports that as an event of its own.
+    #[inline(never)]
+    fn is_good(&self, (next, event, asked): (Next, Event, Asked<Tied>)) -> bool {
+        let is_true = || {
+            asked.tie.with(|tie| {
+                tie.look(true)
+                    .is_some_and(|found| found.mask & (event.mask | tie.always()) != 0)
+            })
+        };
+        if is_true() {
             return true;
         }
-        let mut left = inner.events.to_look_at();
-        if left != 0 {
-            drop(inner);
-            self.look_again(&mut left);
-            inner = self.lock();
-            if inner.events.has_events() {
-                return true;
+        {
+            let mut inner = self.lock();
+            let is_next = inner
+                .events
+                .unchecked()
+                .is_some_and(|(now, _, same)| now == next && same.generation == asked.generation);
+            if !is_next || !inner.events.take(next) {
+                return false;
             }
+            inner.events.rearm(asked.handle);
         }
-        inner.blind = true;
+        if let Some(fired) = asked.tie.with(|tie| tie.look(true)) {
+            self.found(&asked, &fired);
+        }
         false
     }
 

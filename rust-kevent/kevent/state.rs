@@ -916,6 +916,21 @@ impl<M: Memory, T> State<M, T> {
         self.pending.cut(rest, copied);
     }
 
+    /// The oldest pending event, if its source has to agree, and whom to ask. With a ring none, as its
+    /// consumers see events unchecked.
+    pub fn unchecked(&mut self) -> Option<(Next, Event, Asked<T>)>
+    where
+        T: Clone,
+    {
+        if self.ring.is_some() {
+            return None;
+        }
+        let (next, registration) = self.peek()?;
+        let event = registration.is_to_check().then(|| registration.newest())?;
+        let asked = self.ask(self.owner(next)?)?;
+        Some((next, event, asked))
+    }
+
     /// Whose event [`State::peek()`] returned under the same lock.
     pub fn owner(&self, next: Next) -> Option<Handle> {
         match next {
