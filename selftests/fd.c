@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/socket.h>
 
@@ -924,6 +925,129 @@ TEST(nested_cycle)
 		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[len - 1], KEVENT_REQ_ET))) TH_LOG("length %d", len);
 		for (i = 0; i < len; i++)
 			close(q[i]);
+	}
+}
+
+#define QUEUES	7
+#define DUPS	3
+
+/* How often each queue watches each other one, and by which of the numbers. */
+struct graph {
+	int fd[QUEUES][DUPS];
+	bool watches[QUEUES][QUEUES][DUPS];
+};
+
+/* The longest way down from @from; more than DEPTH if there is a circle. */
+static int depth_of(const struct graph *g, int from, int limit)
+{
+	int to, k, below, depth = 0;
+
+	if (!limit)
+		return 0;
+	for (to = 0; to < QUEUES; to++)
+		for (k = 0; k < DUPS; k++)
+			if (g->watches[from][to][k]) {
+				below = 1 + depth_of(g, to, limit - 1);
+				depth = below > depth ? below : depth;
+			}
+	return depth;
+}
+
+/* Whether any queue is too high. */
+static bool is_refused(const struct graph *g)
+{
+	int i;
+
+	for (i = 0; i < QUEUES; i++)
+		if (depth_of(g, i, DEPTH + 1) > DEPTH)
+			return true;
+	return false;
+}
+
+/* Queues begin and stop to watch others under several numbers, and the rule is kept each time. */
+TEST(nested_at_random)
+{
+	unsigned int dice = 1, refused = 0, i, k;
+	static struct graph g;
+	bool *watches, fails;
+	int from, to;
+
+	for (i = 0; i < QUEUES; i++)
+		for (k = 0; k < DUPS; k++) {
+			g.fd[i][k] = k ? dup(g.fd[i][0]) : kevent_init(NULL, 0, 0);
+			ASSERT_LE(0, g.fd[i][k]);
+		}
+	for (i = 0; i < 4000; i++) {
+		from = rand_r(&dice) % QUEUES;
+		to = rand_r(&dice) % QUEUES;
+		k = rand_r(&dice) % DUPS;
+		watches = &g.watches[from][to][k];
+		if (*watches) {
+			*watches = false;
+			ASSERT_EQ(1, unnest(g.fd[from][0], g.fd[to][k])) TH_LOG("step %u", i);
+			continue;
+		}
+		*watches = true;
+		fails = is_refused(&g);
+		*watches = !fails;
+		refused += fails;
+		ASSERT_EQ(fails ? -1 : 1, nest(g.fd[from][0], g.fd[to][k], KEVENT_REQ_ET))
+			TH_LOG("step %u", i);
+		ASSERT_TRUE(!fails || errno == ELOOP);
+	}
+	EXPECT_LT(100U, refused);
+	for (i = 0; i < QUEUES; i++)
+		for (k = 0; k < DUPS; k++)
+			close(g.fd[i][k]);
+}
+
+#define MANY	4096
+
+/* The best time in which a queue watches @num others, or one by so many numbers, and closes. */
+static uint64_t time_to_nest(int num, bool same)
+{
+	static int inner[MANY];
+	uint64_t best = ~0ULL;
+	bool ok = true;
+	int outer, i, k;
+
+	for (i = 0; ok && i < num; i++) {
+		inner[i] = same && i ? dup(inner[0]) : kevent_init(NULL, 0, 0);
+		ok = inner[i] >= 0;
+	}
+	for (k = 0; ok && k < 3; k++) {
+		uint64_t time, begin;
+
+		outer = kevent_init(NULL, 0, 0);
+		begin = now_ns();
+		for (i = 0; ok && i < num; i++)
+			ok = nest(outer, inner[i], KEVENT_REQ_ET) == 1;
+		close(outer);
+		time = now_ns() - begin;
+		best = time < best ? time : best;
+	}
+	for (i = 0; i < num; i++)
+		close(inner[i]);
+	return ok ? best : 0;
+}
+
+/* One of many registrations costs no more than one of a few, of one queue or of many. */
+TEST(nested_many)
+{
+	struct rlimit files = { MANY + 64, MANY + 64 };
+	uint64_t few, many;
+	int same;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
+	for (same = 0; same < 2; same++) {
+		few = time_to_nest(MANY / 8, same);
+		many = time_to_nest(MANY, same);
+		ASSERT_NE(0U, few);
+		ASSERT_NE(0U, many);
+		ksft_print_msg("%llu ns for %d, %llu ns for %d\n", (unsigned long long)few,
+			       MANY / 8, (unsigned long long)many, MANY);
+		/* Eight times as many; each by each would be 64. */
+		EXPECT_GT(24 * few, many);
 	}
 }
 

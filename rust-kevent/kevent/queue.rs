@@ -32,8 +32,6 @@
 //! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired then.
 //! * *Woken for a level that another took*: that may still be true, so it looks at what there is to look
 //!   at before it sleeps again. Who takes a checked level wakes the next one to look.
-//! * *Woken for a level that another took*: it looks at what there is to look at before it sleeps
-//!   again. Who takes a checked level wakes the next one for that.
 //!
 //! # Pollers
 //!

@@ -333,7 +333,7 @@ impl<K: Kind> Watch<K> {
     fn begin_specially(&self, file: &LocalFile, request: &Event) -> Result<u32> {
         let outer = self.told().target.queue().number;
         let nested = match OPERATIONS.data(file) {
-            Some(inner) => Some(Nested::new(outer, inner.number, request.id)?),
+            Some(inner) => Some(Nested::new(outer, inner.number)?),
             None => None,
         };
         self.replace_first(file, request, nested)
