@@ -13,7 +13,8 @@
 //! # Locks
 //!
 //! `GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below that
-//! of the wait queue and above those of the members' queues.
+//! of the wait queue and above those of the members' queues. Members come and go under both. What
+//! that takes is allocated before, and with interrupts off it is no more than a step in a tree.
 
 use crate::{
     fs::LocalFile,
@@ -26,12 +27,22 @@ use crate::{
         }, //
     },
     prelude::*,
-    rbtree::RBTree,
+    rbtree::{
+        Entry,
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    },
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         global_lock,
         new_spinlock_irq,
         Arc,
-        SpinLockIrq, //
+        SpinLockIrq,
+        UniqueArc, //
     }, //
 };
 
@@ -54,9 +65,10 @@ pub(super) unsafe fn init() {
 const FEW: usize = 8;
 
 struct Turns {
-    members: KVec<Target>,
-    /// Whose turn it is.
-    next: usize,
+    /// Members by their numbers.
+    members: RBTree<u64, Target>,
+    /// The least number that is not before whose turn it is.
+    next: u64,
 }
 
 #[pin_data]
@@ -70,7 +82,7 @@ impl Group {
         Arc::pin_init(
             pin_init!(Group {
                 turns <- new_spinlock_irq!(Turns {
-                    members: KVec::new(),
+                    members: RBTree::new(),
                     next: 0,
                 }, "kevent_group"),
             }),
@@ -78,38 +90,14 @@ impl Group {
         )
     }
 
-    fn join(&self, target: Target) -> Result {
-        loop {
-            let len = self.turns.lock().members.len();
-            let mut room = KVec::with_capacity(len.saturating_add(1), accounted())?;
-            let mut turns = self.turns.lock();
-            if turns.members.len() > len {
-                continue;
-            }
-            for member in turns.members.drain_all() {
-                room.push_within_capacity(member).map_err(|_| ENOMEM)?;
-            }
-            room.push_within_capacity(target).map_err(|_| ENOMEM)?;
-            core::mem::swap(&mut turns.members, &mut room);
-            drop(turns);
-            // What was replaced is freed here, outside the lock.
-            drop(room);
-            return Ok(());
-        }
+    fn join(&self, member: RBTreeNode<u64, Target>) {
+        self.turns.lock().members.insert(member);
     }
 
     /// Takes a member out. Returns whether it was the last one.
-    fn leave(&self, target: &Target) -> bool {
+    fn leave(&self, number: u64) -> bool {
         let mut turns = self.turns.lock();
-        let place = turns.members.iter().position(|member| {
-            Arc::ptr_eq(member.queue(), target.queue()) && member.handle() == target.handle()
-        });
-        let gone = place.and_then(|place| {
-            if place < turns.next {
-                turns.next = turns.next.wrapping_sub(1);
-            }
-            turns.members.remove(place).ok()
-        });
+        let gone = turns.members.remove_node(&number);
         let last = turns.members.is_empty();
         drop(turns);
         // Its reference to the queue is dropped outside the lock.
@@ -122,13 +110,23 @@ impl Group {
     /// Pollers of that queue are told later: who watches it may be in a group of its own.
     fn tell(&self, fired: &Fired, always: u32, most: usize) -> bool {
         let mut turns = self.turns.lock();
-        let len = turns.members.len();
-        for _ in 0..len.min(most) {
-            let turn = if turns.next < len { turns.next } else { 0 };
-            turns.next = turn.wrapping_add(1);
-            let Some(member) = turns.members.get(turn) else {
+        let Turns { members, next } = &mut *turns;
+        let begin = *next;
+        let mut wrapped = false;
+        for _ in 0..most {
+            let mut turn = members.cursor_lower_bound(next);
+            if turn.is_none() && !wrapped {
+                wrapped = true;
+                turn = members.cursor_front();
+            }
+            let Some(turn) = turn else {
                 break;
             };
+            let (number, member) = turn.current();
+            if wrapped && *number >= begin {
+                break;
+            }
+            *next = number.wrapping_add(1);
             if Queue::report(member, fired, always, true, None).is_some() {
                 return true;
             }
@@ -142,43 +140,53 @@ pub(super) struct Member {
     /// What names the group: the address of the file, which stays as long as it has members.
     file: usize,
     group: Arc<Group>,
+    /// Its place in the group. Those that come later have higher ones.
+    number: u64,
     target: Target,
 }
+
+/// The number of the next member of any group.
+static NUMBER: Atomic<u64> = Atomic::new(0);
 
 impl Member {
     /// Joins the group of `file`, until it leaves.
     pub(super) fn new(file: &LocalFile, target: Target) -> Result<Arc<Self>> {
         let file = file.as_ptr().addr();
-        let mut guard = GROUPS.lock();
-        let groups = guard.get_or_insert_with(RBTree::new);
-        let group = match groups.get(&file) {
-            Some(group) => group.clone(),
-            None => {
-                let group = Group::new()?;
-                groups.try_create_and_insert(file, group.clone(), accounted())?;
-                group
-            }
-        };
-        let member = Arc::new(
-            Member {
+        let number = NUMBER.fetch_add(1, Relaxed);
+        // Who waits for memory holds no lock.
+        let turn = RBTreeNode::new(number, target.clone(), accounted())?;
+        let place = UniqueArc::new_uninit(accounted())?;
+        let mut made = None;
+        loop {
+            let mut guard = GROUPS.lock();
+            let groups = guard.get_or_insert_with(RBTree::new);
+            let group = match groups.entry(file) {
+                Entry::Occupied(entry) => Some(entry.get().clone()),
+                Entry::Vacant(entry) => made
+                    .take()
+                    .map(|(group, node)| entry.insert(group, node).clone()),
+            };
+            let Some(group) = group else {
+                drop(guard);
+                made = Some((Group::new()?, RBTreeNodeReservation::new(accounted())?));
+                continue;
+            };
+            group.join(turn);
+            drop(guard);
+            let member = place.write(Member {
                 file,
-                group: group.clone(),
-                target: target.clone(),
-            },
-            accounted(),
-        )
-        .map_err(Error::from)
-        .and_then(|member| group.join(target).map(|()| member));
-        if member.is_err() && group.turns.lock().members.is_empty() {
-            groups.remove(&file);
+                group,
+                number,
+                target,
+            });
+            return Ok(member.into());
         }
-        member
     }
 
     /// Leaves the group. Called once.
     pub(super) fn leave(&self) {
         let mut guard = GROUPS.lock();
-        if self.group.leave(&self.target) {
+        if self.group.leave(self.number) {
             if let Some(groups) = &mut *guard {
                 groups.remove(&self.file);
             }
