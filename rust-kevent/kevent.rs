@@ -32,6 +32,7 @@
 //! | `queue`, `limit`, `deadline`, `trace`                      | a queue, who sleeps on it, what it costs |
 //! | `source` and below                                         | one file for each source          |
 //! | `ctl`, `get`, `wait`, `commit`, `file`, `syscall`          | one file for each call            |
+//! | `resume`                                                   | what a thread does before it sleeps |
 //!
 //! # Who owns what
 //!
@@ -115,6 +116,8 @@
 //!   says it again.
 //! * *Close of a file and of the queue, or REMOVE*: both under `control`; who comes second finds a
 //!   tie that has ended. See `source::file`.
+//! * *Look and close*: who looks holds the file, and so may be the last to let go of it. What that
+//!   puts off, it does before it sleeps. See `resume`.
 //! * *Woken and killed*: who leaves with a signal pending, or without having seen an event, passes its
 //!   wake-up on; see `queue`.
 
@@ -135,6 +138,7 @@ pub mod memory;
 mod queue;
 mod record;
 pub mod registration;
+mod resume;
 pub mod ring;
 #[cfg_attr(
     not(all(CONFIG_KEVENT_FILE, CONFIG_KEVENT_TIMER)),

@@ -936,6 +936,155 @@ static void *taker_main(void *arg)
 	return NULL;
 }
 
+#define LOOKED_AT	256
+
+FIXTURE(look)
+{
+	struct kevent_consumer c;
+	struct ukevent ev[LOOKED_AT];
+	uint32_t arrived;
+	bool begins, stop;
+	int fd;
+};
+
+FIXTURE_VARIANT(look)
+{
+	uint32_t slots;
+};
+
+FIXTURE_VARIANT_ADD(look, ring) { .slots = LOOKED_AT };
+FIXTURE_VARIANT_ADD(look, no_ring) { .slots = 0 };
+
+FIXTURE_SETUP(look)
+{
+	if (variant->slots) {
+		ASSERT_EQ(0, kevent_ring_open(&self->c, variant->slots, 0, 1));
+		self->fd = self->c.fd;
+	} else {
+		self->fd = kevent_init(NULL, 0, 0);
+		ASSERT_LE(0, self->fd);
+	}
+}
+
+FIXTURE_TEARDOWN(look)
+{
+	if (variant->slots)
+		kevent_ring_close(&self->c);
+	else
+		close(self->fd);
+}
+
+/* Waits for an event, after it has looked at what may have one, until it is let go. */
+static int look_and_sleep(FIXTURE_DATA(look) *self)
+{
+	struct ukevent ev;
+
+	if (self->c.ring)
+		return kevent_wait(self->fd, 1, (uint32_t)kevent_ring_head(&self->c), NULL, 0);
+	return kevent_get_events(self->fd, 1, 1, NULL, &ev, 0);
+}
+
+static void *looker_main(void *arg)
+{
+	FIXTURE_DATA(look) *self = arg;
+	uint32_t times = 0;
+
+	pin(1);
+	for (;;) {
+		meet(&self->arrived, 2, ++times);
+		if (load_get(&self->stop))
+			return NULL;
+		load_set(&self->begins, true);
+		look_and_sleep(self);
+		meet(&self->arrived, 2, ++times);
+	}
+}
+
+/* How many events there are. */
+static int take_all(FIXTURE_DATA(look) *self)
+{
+	struct ukevent *ev;
+	int num = 0;
+
+	if (!self->c.ring)
+		return get_now(self->fd, LOOKED_AT, self->ev);
+	while ((ev = kevent_ring_take(&self->c))) {
+		kevent_ring_finish(&self->c, ev);
+		num++;
+	}
+	return num;
+}
+
+/* Makes a pipe without a byte, whose read end is to be looked at many times. */
+static bool watch_pipe(FIXTURE_DATA(look) *self, int end[2])
+{
+	static int copy[LOOKED_AT];
+	bool ok = pipe(end) == 0;
+	char byte;
+	int i;
+
+	for (i = 0; ok && i < LOOKED_AT; i++) {
+		copy[i] = dup(end[0]);
+		ok = add_file(self->fd, copy[i], POLLIN, 0) == 1;
+	}
+	ok = ok && write(end[1], "x", 1) == 1 && take_all(self) == LOOKED_AT &&
+	     read(end[0], &byte, 1) == 1;
+	while (i--)
+		close(copy[i]);
+	return ok;
+}
+
+/*
+ * The last close of a file while a thread that is about to sleep looks at it: it ends at once, and
+ * not when that thread wakes up.
+ */
+TEST_F_TIMEOUT(look, and_close, 120)
+{
+	uint32_t times = 0, dice = 1, i, num = races(1000);
+	uint64_t begin, window;
+	pthread_t looker;
+	int end[2];
+	bool ok = true;
+
+	/* How long it takes to look at all. */
+	ASSERT_TRUE(watch_pipe(self, end));
+	ASSERT_EQ(0, kick(self->fd));
+	begin = now_ns();
+	look_and_sleep(self);
+	window = now_ns() - begin;
+	ksft_print_msg("%llu ns for %d\n", (unsigned long long)window, LOOKED_AT);
+	close(end[0]);
+	close(end[1]);
+	EXPECT_EQ(0, registrations(self->fd));
+
+	ASSERT_EQ(0, pthread_create(&looker, NULL, looker_main, self));
+	pin(0);
+	for (i = 0; ok && i < num; i++) {
+		struct pollfd peer;
+
+		ok = watch_pipe(self, end);
+		peer = (struct pollfd){ .fd = end[1] };
+		load_set(&self->begins, false);
+		meet(&self->arrived, 2, ++times);
+		while (!load_get(&self->begins))
+			sched_yield();
+		begin = now_ns() + rand_r(&dice) % window;
+		while (now_ns() < begin)
+			;
+		close(end[0]);
+		ok = ok && poll(&peer, 1, (int)(GENEROUS_NS / NS_PER_MS)) == 1 &&
+		     peer.revents == POLLERR;
+		EXPECT_TRUE(ok) TH_LOG("round %u, %llu ns", i, (unsigned long long)window);
+		kick(self->fd);
+		meet(&self->arrived, 2, ++times);
+		EXPECT_EQ(0, registrations(self->fd));
+		close(end[1]);
+	}
+	load_set(&self->stop, true);
+	meet(&self->arrived, 2, ++times);
+	ASSERT_EQ(0, pthread_join(looker, NULL));
+}
+
 /* Close while another thread takes: nothing is taken after it, and nothing changes under a taker. */
 TEST_F_TIMEOUT(closing, while_taken, 300)
 {

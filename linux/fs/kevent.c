@@ -20,6 +20,7 @@
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/syscalls.h>
+#include <linux/task_work.h>
 #include <linux/time_namespace.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
@@ -114,6 +115,12 @@ out:
 bool kevent_is_dying(void)
 {
 	return fatal_signal_pending(current);
+}
+
+/* Whether the thread has put anything off until it returns to user space. */
+bool kevent_has_task_work(void)
+{
+	return task_work_pending(current);
 }
 
 /* An eventpoll, file_watch_add() refuses. */

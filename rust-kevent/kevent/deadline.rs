@@ -21,6 +21,11 @@ impl<'a> Timeout<'a> {
         Timeout { file, given }
     }
 
+    /// By way of which file the call is made.
+    pub(crate) fn file(&self) -> &'a File {
+        self.file
+    }
+
     /// Whether the call may wait for more than it needs.
     pub(crate) fn is_of_batch(&self) -> bool {
         self.given

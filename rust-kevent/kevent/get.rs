@@ -42,6 +42,7 @@ use super::{
         Buffer,
         BATCH, //
     },
+    resume::PutOff,
     source::Tied,
     state::{
         Asked,
@@ -92,6 +93,8 @@ struct Call<'a> {
     looked: bool,
     /// It has delivered a checked level.
     is_shared: bool,
+    /// What it does before it sleeps.
+    put_off: PutOff<'a>,
 }
 
 fn measure(tie: &Tied, mask: u32) -> Option<u64> {
@@ -258,9 +261,11 @@ impl<'a> Call<'a> {
         };
         loop {
             let mut inner = self.lock(|_| events);
-            let woken = self.queue.sleep(&mut inner, &wait, |state| {
-                events.saturating_sub(state.available(u64::from(events)) as u32)
-            });
+            let woken = self
+                .queue
+                .sleep(&mut inner, &wait, &mut self.put_off, |state| {
+                    events.saturating_sub(state.available(u64::from(events)) as u32)
+                });
             if woken != Woken::InVain {
                 return woken;
             }
@@ -319,8 +324,15 @@ pub(crate) fn get_events(
 }
 
 #[inline(never)]
-fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) -> Result<u32> {
+fn get_slowly<'a>(
+    queue: &'a Queue,
+    request: Request<'a>,
+    buffer: Buffer,
+    copied: u32,
+) -> Result<u32> {
     let (min, max) = (request.min, request.max);
+    // SAFETY: There is no other file.
+    let put_off = unsafe { PutOff::new(request.timeout.file()) };
     let (deadline, batch) = request.timeout.start();
     let mut call = Call {
         queue,
@@ -332,6 +344,7 @@ fn get_slowly(queue: &Queue, request: Request<'_>, buffer: Buffer, copied: u32) 
         looks: (copied != 0).then_some(0),
         looked: false,
         is_shared: false,
+        put_off,
     };
     let mut woken = Woken::Done;
     if let Some(batch) = batch {

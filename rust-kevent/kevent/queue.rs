@@ -69,6 +69,7 @@ use super::{
         Registration,
         Table, //
     },
+    resume::PutOff,
     ring::{
         Repeat,
         Ring,
@@ -807,10 +808,12 @@ impl Queue {
     }
 
     /// Waits until `missing` is 0, which says how many events must fire at least before it can be.
+    /// What the thread has put off it does before it sleeps, without the lock.
     pub(crate) fn sleep(
         &self,
         inner: &mut Locked<'_>,
         wait: &Wait,
+        put_off: &mut PutOff<'_>,
         mut missing: impl FnMut(&mut Events) -> u32,
     ) -> Woken {
         let mut slept = None;
@@ -839,7 +842,13 @@ impl Queue {
             if let Some(reason) = reason {
                 return reason;
             }
-            slept = Some(self.sleep_once(inner, wait, lacks));
+            slept = if put_off.is_some() {
+                inner.do_unlocked(|| put_off.run());
+                // It comes anew.
+                None
+            } else {
+                Some(self.sleep_once(inner, wait, lacks))
+            };
         }
     }
 

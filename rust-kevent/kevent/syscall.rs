@@ -143,7 +143,7 @@ unsafe extern "C" fn kevent_do_wait(
                 deadline,
                 batch,
             };
-            let past = wait::wait(&queue, &request);
+            let past = wait::wait(&queue, file, &request);
             trace::wait(&queue, num, old_uidx, returned(past));
             past
         })

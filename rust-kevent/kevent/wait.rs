@@ -15,9 +15,13 @@ use super::{
         Wait,
         Woken,
         FEW, //
-    }, //
+    },
+    resume::PutOff, //
 };
-use crate::prelude::*;
+use crate::{
+    fs::File,
+    prelude::*, //
+};
 
 /// Pending events moved in one round of the lock.
 const ROUND: u32 = 64;
@@ -69,7 +73,13 @@ fn prepare<'a>(
     inner
 }
 
-fn sleep(queue: &Queue, inner: &mut Locked<'_>, request: &Request, slots: u64) -> Woken {
+fn sleep(
+    queue: &Queue,
+    inner: &mut Locked<'_>,
+    request: &Request,
+    slots: u64,
+    put_off: &mut PutOff<'_>,
+) -> Woken {
     let mut woken = Woken::Done;
     if let Some(deadline) = request.batch {
         // At most the number of slots.
@@ -79,7 +89,7 @@ fn sleep(queue: &Queue, inner: &mut Locked<'_>, request: &Request, slots: u64) -
             takes: 1,
             deadline,
         };
-        woken = queue.sleep(inner, &wait, |state| match state.pending() {
+        woken = queue.sleep(inner, &wait, put_off, |state| match state.pending() {
             0 => wants.saturating_sub(past(state, request.old) as u32),
             _ => 0,
         });
@@ -90,7 +100,7 @@ fn sleep(queue: &Queue, inner: &mut Locked<'_>, request: &Request, slots: u64) -
             takes: 1,
             deadline: request.deadline,
         };
-        woken = queue.sleep(inner, &wait, |state| {
+        woken = queue.sleep(inner, &wait, put_off, |state| {
             let news = past(state, request.old) != 0 || state.pending() != 0;
             u32::from(!news)
         });
@@ -98,18 +108,21 @@ fn sleep(queue: &Queue, inner: &mut Locked<'_>, request: &Request, slots: u64) -
     woken
 }
 
-/// Returns how many positions of the ring lie past what the caller knows.
-pub(crate) fn wait(queue: &Queue, request: &Request) -> Result<u32> {
+/// A call by way of `file`, that of the queue. Returns how many positions of the ring lie past what
+/// the caller knows.
+pub(crate) fn wait(queue: &Queue, file: &File, request: &Request) -> Result<u32> {
     let mut inner = queue.lock();
     let Some(slots) = inner.events.ring().map(|ring| ring.size()) else {
         return Err(EINVAL);
     };
 
+    // SAFETY: There is no other file.
+    let mut put_off = unsafe { PutOff::new(file) };
     let mut left = request.num;
     let mut woken = Woken::InVain;
     while woken == Woken::InVain {
         inner = prepare(queue, inner, request, &mut left);
-        woken = sleep(queue, &mut inner, request, slots);
+        woken = sleep(queue, &mut inner, request, slots, &mut put_off);
     }
     if woken == Woken::Done && left != 0 && inner.events.pending() != 0 {
         inner.events.flush(left.min(ROUND));

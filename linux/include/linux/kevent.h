@@ -69,6 +69,7 @@ unsigned int kevent_copy_out(struct ukevent __user *to,
 			     unsigned int num);
 void kevent_start_timeout(struct kevent_timeout *t);
 bool kevent_is_dying(void);
+bool kevent_has_task_work(void);
 bool kevent_is_refused(struct file *file);
 struct ucounts *kevent_get_ucounts(void);
 bool kevent_charge(struct ucounts *ucounts, unsigned int num);
