@@ -422,6 +422,46 @@ TEST_F(fd, io_uring_signals)
 }
 
 /*
+ * What follows from a completion of io_uring does not complete a multishot poll of it again and
+ * again: that ends, whether it polls the queue or one that watches it.
+ */
+TEST_F(fd, io_uring_signals_itself)
+{
+	int file, polled, outer;
+	struct io_uring_cqe *cqe;
+	struct uring u;
+
+	for (outer = 0; outer < 2; outer++) {
+		if (!uring_open(&u))
+			SKIP(return, "no io_uring: errno %d", errno);
+		file = eventfd(0, 0);
+		polled = self->fd;
+		ASSERT_EQ(0, (int)syscall(__NR_io_uring_register, u.fd, IORING_REGISTER_EVENTFD,
+					  &file, 1));
+		if (outer) {
+			polled = kevent_init(NULL, 0, 0);
+			ASSERT_EQ(1, add_file(polled, self->fd, POLLIN, KEVENT_REQ_ET));
+		}
+		ASSERT_EQ(1, add_file(self->fd, file, POLLIN, KEVENT_REQ_ET));
+		ASSERT_EQ(1, uring_poll(&u, polled, IORING_POLL_ADD_MULTI));
+		ASSERT_EQ(1, uring_submit(&u, (struct io_uring_sqe){ .opcode = IORING_OP_NOP }));
+		cqe = uring_next(&u, 1);
+		ASSERT_NE(NULL, cqe);
+		EXPECT_EQ(0U, cqe->user_data);
+		cqe = uring_next(&u, 1);
+		ASSERT_NE(NULL, cqe);
+		EXPECT_EQ((uint64_t)polled, cqe->user_data);
+		EXPECT_EQ(POLLIN, cqe->res);
+		EXPECT_EQ(0U, cqe->flags & IORING_CQE_F_MORE) TH_LOG("outer %d", outer);
+		ASSERT_EQ(1, remove_file(self->fd, file));
+		close(u.fd);
+		close(file);
+		if (outer)
+			close(polled);
+	}
+}
+
+/*
  * Sharing.
  */
 

@@ -97,6 +97,7 @@ use crate::{
     sync::{
         atomic::{
             Atomic,
+            AtomicFlag,
             Relaxed, //
         },
         lock::{
@@ -219,6 +220,8 @@ pub(crate) struct Queue {
     #[pin]
     batchers: CondVar,
     pollers: PollCondVarBox,
+    /// The work item is to tell them [`URING_WAKE`] too.
+    uring_wake: AtomicFlag,
     secret: Secret,
     /// The memory of the ring.
     pub(crate) memory: Option<Arc<RingMemory>>,
@@ -369,6 +372,7 @@ impl Queue {
                 sleepers <- new_condvar!("kevent_sleepers"),
                 batchers <- new_condvar!("kevent_batchers"),
                 pollers,
+                uring_wake: AtomicFlag::new(false),
                 secret,
                 memory,
                 limit,
@@ -563,7 +567,11 @@ impl Queue {
     #[inline(never)]
     fn tell(this: &Arc<Self>, extra: u32, later: bool) {
         if later {
-            // A work item that is on its way already tells them.
+            // A work item that is on its way already tells them. Either it sees the flag, or it is
+            // no longer pending: that is ordered by who queues it, and who runs it.
+            if extra & URING_WAKE != 0 {
+                this.uring_wake.store(true, Relaxed);
+            }
             let _ = workqueue::system_highpri().enqueue(this.clone());
         } else {
             this.tell_pollers(extra);
@@ -939,7 +947,11 @@ impl WorkItem for Queue {
     type Pointer = Arc<Queue>;
 
     fn run(this: Arc<Queue>) {
-        this.tell_pollers(0);
+        let extra = match this.uring_wake.xchg(false, Relaxed) {
+            true => URING_WAKE,
+            false => 0,
+        };
+        this.tell_pollers(extra);
     }
 }
 
