@@ -65,7 +65,8 @@ impl LocalFile {
     ///
     /// # Safety
     ///
-    /// * `first` is on no queue, and nobody else adds or removes it.
+    /// * `first` is on no queue, and nobody else adds or removes it. Its function may be called
+    ///   with it until it is removed.
     /// * It, and what `more` puts on a queue, must be removed before the file is released.
     pub unsafe fn poll_wait<F>(
         &self,
@@ -133,13 +134,13 @@ impl<T: WakeFn + Clone> PollWatch<T> {
             let entry = KBox::pin_init(WaitEntry::new(first.get_ref().data().clone()), flags)?;
             others.push(entry, flags)?;
             if let Some(entry) = others.last() {
-                // SAFETY: The entry is new, and only ours. The queue is one of the file's, and by the
-                // safety requirement.
+                // SAFETY: The entry is new, and only ours, with the function of a `WaitEntry`. The
+                // queue is one of the file's, and by the safety requirement.
                 unsafe { entry.as_ref().entry().add(head, exclusive) };
             }
             Ok(())
         };
-        // SAFETY: It is new, and by the safety requirement.
+        // SAFETY: It is new, has the function of a `WaitEntry`, and by the safety requirement.
         let ready = unsafe { file.poll_wait(mask, exclusive, first.entry(), more) }?;
         Ok((watch, ready))
     }

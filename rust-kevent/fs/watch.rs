@@ -12,7 +12,6 @@ use crate::{
     fs::LocalFile,
     prelude::*,
     sync::{
-        aref::ARef,
         wait::{
             RawWaitEntry,
             WakeFn,
@@ -108,7 +107,7 @@ impl<T: CloseFn> FileWatch<T> {
     /// * It must be removed before the file is released.
     pub unsafe fn enter(self: Pin<&Self>, file: &LocalFile, mask: u32) -> Option<u32> {
         let several = |_| Err(EBUSY);
-        // SAFETY: By the safety requirements.
+        // SAFETY: By the safety requirements. The function is that of a `FileWatch<T>`.
         unsafe { file.poll_wait(mask, false, self.get_ref().entry(), several) }.ok()
     }
 
@@ -149,9 +148,11 @@ impl<T: CloseFn> FileWatch<T> {
         &self.told
     }
 
-    /// The same, of a watch of which nobody else has a reference, and that is on no queue.
-    pub fn told_mut(self: Pin<&mut Self>) -> &mut T {
-        self.project().told
+    /// The same, to be changed, if the entry is on no queue, with nothing
+    /// [instead](Self::instead()).
+    pub fn told_mut(self: Pin<&mut Self>) -> Option<&mut T> {
+        // Nobody else has a reference, so it is on the list of no file, and nobody adds the entry.
+        self.entry().is_free().then(|| self.project().told)
     }
 
     /// Is no longer told of the last close. Returns false if the file is being released: then [`CloseFn::closed`] is called,
@@ -171,13 +172,18 @@ impl<T: CloseFn> FileWatch<T> {
         was_on_list
     }
 
-    /// The file, unless it is being released.
-    pub fn file(&self) -> Option<ARef<LocalFile>> {
+    /// The `POLL*` bits of the file that are true now, at least of `mask`; nothing if it is being
+    /// released. May sleep. If it is closed meanwhile, the release is put off until the thread
+    /// returns to user space.
+    pub fn poll(&self, mask: u32) -> Option<u32> {
         // SAFETY: The field is NULL, or a file of which the watch is told before it is freed.
         let file = unsafe { bindings::get_file_active(&raw mut (*self.watch.get()).file) };
-        // SAFETY: The call took a reference. Files that are watched are looked up by descriptors of
-        // several threads, which take the lock of the position.
-        Some(unsafe { ARef::from_raw(NonNull::new(file.cast())?) })
+        let file = NonNull::new(file)?.as_ptr();
+        // SAFETY: The call took a reference. What polls uses no position, whoever else does.
+        let ready = unsafe { LocalFile::from_raw_file(file) }.poll(mask);
+        // SAFETY: It is that reference.
+        unsafe { bindings::fput(file) };
+        Some(ready)
     }
 
     /// Whether it watches `file`.

@@ -462,7 +462,7 @@ impl Queue {
     ) {
         if queue.is_polled(&mut inner) {
             drop(inner);
-            Self::tell(queue, mask & URING_WAKE, later);
+            Self::tell(queue, mask, later);
         } else if let Some(repeat) = repeat {
             inner.events.repeat(handle, repeat);
         }
@@ -545,7 +545,7 @@ impl Queue {
         let poll = this.is_polled(&mut inner);
         drop(inner);
         if poll {
-            Self::tell(this, mask & URING_WAKE, later);
+            Self::tell(this, mask, later);
         }
     }
 
@@ -563,13 +563,14 @@ impl Queue {
         active
     }
 
-    /// Tells pollers from a wake-up.
+    /// Tells pollers from a wake-up that says `mask`.
     #[inline(never)]
-    fn tell(this: &Arc<Self>, extra: u32, later: bool) {
+    fn tell(this: &Arc<Self>, mask: u32, later: bool) {
+        let extra = mask & URING_WAKE;
         if later {
             // A work item that is on its way already tells them. Either it sees the flag, or it is
             // no longer pending: that is ordered by who queues it, and who runs it.
-            if extra & URING_WAKE != 0 {
+            if extra != 0 {
                 this.uring_wake.store(true, Relaxed);
             }
             let _ = workqueue::system_highpri().enqueue(this.clone());
@@ -792,6 +793,7 @@ impl Queue {
         }
     }
 
+    #[inline]
     fn tell_pollers(&self, extra: u32) {
         self.pollers
             .notify_poll(bindings::POLLIN | bindings::POLLRDNORM | extra);

@@ -42,8 +42,7 @@ use core::ptr::{
     NonNull, //
 };
 
-/// A wake-up with this bit is the last one: the wait queue goes away.
-pub const POLLFREE: u32 = 0x4000;
+pub use crate::sync::poll::POLLFREE;
 
 /// What is told of wake-ups.
 pub trait WakeFn: Send + Sync {
@@ -154,6 +153,13 @@ impl RawWaitEntry {
         Self::head(self.private().load(Relaxed)).is_some()
     }
 
+    /// Whether it is on no queue, and nothing is aside.
+    #[inline]
+    pub fn is_free(&self) -> bool {
+        // ORDERING: as in `remove()`.
+        self.private().load(Acquire).is_null()
+    }
+
     /// What was set [aside](Self::set_aside()).
     #[inline]
     pub fn aside(&self) -> Option<NonNull<c_void>> {
@@ -184,6 +190,7 @@ impl RawWaitEntry {
     /// # Safety
     ///
     /// * The entry is on no queue, and nobody else adds or removes it. It is removed before it is freed.
+    /// * Its function may be called with it, under the lock of the queue, until it is removed.
     /// * `head` stays valid until the entry is removed, or its owner wakes it with [`POLLFREE`] and
     ///   waits for an RCU grace period.
     pub unsafe fn add(self: Pin<&Self>, head: *mut bindings::wait_queue_head, exclusive: bool) {

@@ -186,12 +186,13 @@ where
             }
         };
         let renew = move |tie: Pin<&mut Watch<K>>| {
-            let usual = tie.instead().is_none();
-            let told = tie.told_mut();
+            let Some(told) = tie.told_mut() else {
+                return false;
+            };
             told.kind = kind;
             told.target.note = want;
             told.repeat = Repeat::new(K::keys(wanted));
-            usual
+            true
         };
         let tie = new.insert_tied(Nature::State, renew, move |target| {
             FileWatch::new(Told {
@@ -404,8 +405,7 @@ impl<K: Kind> Watch<K> {
 
     /// What is true now, if the poll method is asked for `mask`.
     fn ask(&self, mask: u32) -> Option<Fired> {
-        let file = self.file()?;
-        let fired = self.told().kind.found(file.poll(mask));
+        let fired = self.told().kind.found(self.poll(mask)?);
         (fired.mask != 0).then_some(fired)
     }
 
