@@ -359,7 +359,8 @@ impl Queue {
         Arc::pin_init(
             try_pin_init!(Queue {
                 control <- new_mutex!(Control::default(), "kevent_control"),
-                inner <- new_spinlock_irq!(Inner {
+                // In place: it is too large for the stack.
+                inner <- new_spinlock_irq!(init!(Inner {
                     events: State::new(ring, secret),
                     audience: 0,
                     batchers: 0,
@@ -368,7 +369,7 @@ impl Queue {
                     owed: 0,
                     kicks: 0,
                     blind: false,
-                }, "kevent_inner"),
+                }), "kevent_inner"),
                 sleepers <- new_condvar!("kevent_sleepers"),
                 batchers <- new_condvar!("kevent_batchers"),
                 pollers,
