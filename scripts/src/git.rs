@@ -57,6 +57,9 @@ const ENVIRONMENT: [&str; 14] = [
     "GIT_WORK_TREE",
 ];
 
+/// The variable that names folders of objects to read.
+const ALTERNATES: &str = "GIT_ALTERNATE_OBJECT_DIRECTORIES";
+
 pub const NAME: &str = "The kevent project";
 pub const EMAIL: &str = "kevent@localhost";
 /// 2026-01-01 00:00:00 UTC.
@@ -66,7 +69,7 @@ const DATE: &str = "@1767225600 +0000";
 #[derive(Clone, Debug)]
 pub struct Git {
     folder: PathBuf,
-    /// Objects beside those of the repository: (variable, folder).
+    /// Objects beside those of the repository: (variable, folders with colons between them).
     objects: Option<(&'static str, PathBuf)>,
 }
 
@@ -212,7 +215,7 @@ impl Scratch {
             std::fs::copy(shallow, folder.path().join(".git/shallow"))?;
         }
         let variable = match keep {
-            Keep::Nothing => "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+            Keep::Nothing => ALTERNATES,
             Keep::Objects => "GIT_OBJECT_DIRECTORY",
         };
         git.objects = Some((variable, base.object_folder()?));
@@ -229,35 +232,33 @@ impl Scratch {
         if patches.is_empty() {
             return self.git.commit("HEAD");
         }
+        self.checkout(patches)?;
+        let mut am = self.git.command();
+        am.args(["am", "--quiet", "--committer-date-is-author-date"]);
+        am.args(["--no-gpg-sign", "--no-scissors", "--no-3way", "--"]);
+        check(am.args(patches)).context("the patches do not apply")?;
+        self.git.commit("HEAD")
+    }
+
+    /// Checks out the files of HEAD that patches touch, and gives the paths of all that they touch.
+    pub fn checkout(&self, patches: &[PathBuf]) -> Result<Vec<String>> {
         let mut numstat = self.git.command();
         numstat
             .args(["apply", "--numstat", "-z", "--"])
             .args(patches);
-        let sparse: String = touched(&stdout(&mut numstat)?)
+        let touched = touched(&stdout(&mut numstat)?);
+        let sparse: String = touched
             .iter()
             .map(|path| format!("/{}\n", glob::Pattern::escape(path)))
             .collect();
         let info = self.git.folder.join(".git/info");
         std::fs::create_dir_all(&info)?;
         std::fs::write(info.join("sparse-checkout"), sparse)?;
-        let sparse = [
-            "-c",
-            "core.sparseCheckout=true",
-            "-c",
-            "core.sparseCheckoutCone=false",
-        ];
-        let mut read_tree = self.git.command();
-        check(
-            read_tree
-                .args(sparse)
-                .args(["read-tree", "-m", "-u", "HEAD"]),
-        )?;
-        let mut am = self.git.command();
-        am.args(sparse)
-            .args(["am", "--quiet", "--committer-date-is-author-date"]);
-        am.args(["--no-gpg-sign", "--no-scissors", "--no-3way", "--"]);
-        check(am.args(patches)).context("the patches do not apply")?;
-        self.git.commit("HEAD")
+        self.git.run(&["config", "core.sparseCheckout", "true"])?;
+        self.git
+            .run(&["config", "core.sparseCheckoutCone", "false"])?;
+        self.git.run(&["read-tree", "-m", "-u", "HEAD"])?;
+        Ok(touched)
     }
 }
 
@@ -334,6 +335,19 @@ pub mod tests {
             error.contains("do not apply") && error.contains("d/f"),
             "{error}"
         );
+    }
+
+    /// The commit as what the series is made on.
+    pub fn base_of(git: Git, commit: String) -> crate::tree::Base {
+        crate::tree::Base {
+            git,
+            commit,
+            about: String::new(),
+            name: String::new(),
+            pinned: true,
+            distribution: true,
+            mainline: false,
+        }
     }
 
     pub const PATCH: &str = "\

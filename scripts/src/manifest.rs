@@ -41,6 +41,8 @@ pub struct Manifest {
 pub struct Patch {
     /// The short name that edits refer to.
     pub id: String,
+    /// What it and those after it are about: the cover letter lists them under this line.
+    pub part: Option<String>,
     /// The file of the commit message, beside the manifest.
     pub message: String,
     /// The files that it brings, or patterns of them. A file named in full belongs to that patch

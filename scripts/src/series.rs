@@ -36,6 +36,9 @@ pub struct Args {
     signoff: Option<String>,
 }
 
+/// The cover letter's file.
+pub const COVER: &str = "0000-cover-letter.patch";
+
 /// The files of the series by name.
 type Patches = BTreeMap<String, Vec<u8>>;
 
@@ -102,8 +105,10 @@ fn make(repo: &Path, cache: &Path, base: &Base, signoff: Option<&str>) -> Result
     let cover = repo.join("scripts/series/cover.txt");
     let text = fs::read_to_string(&cover);
     let text = text.with_context(|| format!("cannot read {}", cover.display()))?;
-    let cover = mail::cover(git, &base.commit, &commits, &base.name, &text)?;
-    patches.insert("0000-cover-letter.patch".to_owned(), cover.into_bytes());
+    let parts = series.iter().map(|commit| commit.part.clone());
+    let parts: Vec<_> = parts.collect();
+    let cover = mail::cover(git, base, &commits, &parts, &text)?;
+    patches.insert(COVER.to_owned(), cover.into_bytes());
     let tree = git.read(&["rev-parse", &format!("{tip}^{{tree}}")])?;
     Ok(Made { patches, tree })
 }

@@ -45,6 +45,8 @@ pub struct Base {
     pub pinned: bool,
     /// Whether it is the distribution's source.
     pub distribution: bool,
+    /// Whether mainline has this commit, as a release.
+    pub mainline: bool,
 }
 
 /// Linux with the series.
@@ -220,7 +222,7 @@ fn about_distribution(pin: &Pin, version: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::git::tests::{PATCH, repository};
+    use crate::git::tests::{PATCH, base_of, repository};
 
     fn pin() -> Pin {
         toml::from_str(
@@ -234,17 +236,6 @@ mod tests {
             "#,
         )
         .unwrap()
-    }
-
-    fn base_of(git: Git, commit: String) -> Base {
-        Base {
-            git,
-            commit,
-            about: String::new(),
-            name: String::new(),
-            pinned: true,
-            distribution: true,
-        }
     }
 
     #[test]

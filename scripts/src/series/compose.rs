@@ -15,6 +15,8 @@ const BRANCH: &str = "refs/heads/series";
 
 /// One commit of the series.
 pub struct Commit {
+    /// The heading of the part of the series that it begins.
+    pub part: Option<String>,
     message: String,
     author: String,
     date: u64,
@@ -32,7 +34,7 @@ pub fn compose(repo: &Path, git: &Git, base: &str, signoff: Option<&str>) -> Res
         base,
         claims: manifest.claims(&sources)?,
         edits: edits::read(&repo.join(EDITS))?,
-        fragment: fs::read_to_string(repo.join("MAINTAINERS.fragment")).ok(),
+        fragment: fragment(repo, &manifest.author, signoff),
         manifest: &manifest,
         sources: &sources,
         edited: BTreeMap::new(),
@@ -45,6 +47,7 @@ pub fn compose(repo: &Path, git: &Git, base: &str, signoff: Option<&str>) -> Res
         let message = message.with_context(|| format!("cannot read {}", path.display()))?;
         check_message(&message).with_context(|| path.display().to_string())?;
         commits.push(Commit {
+            part: patch.part.clone(),
             message: match signoff {
                 Some(name) => sign(&message, name),
                 None => message,
@@ -205,6 +208,12 @@ impl Composer<'_> {
         let entry = self.git.read(&["ls-tree", self.base, "--", file])?;
         Ok(entry.starts_with("100755"))
     }
+}
+
+/// The entry of MAINTAINERS. Who sends the series stands in for the project.
+fn fragment(repo: &Path, project: &str, sender: Option<&str>) -> Option<String> {
+    let text = fs::read_to_string(repo.join("MAINTAINERS.fragment")).ok()?;
+    Some(text.replace(project, sender.unwrap_or(project)))
 }
 
 fn check_message(message: &str) -> Result<()> {

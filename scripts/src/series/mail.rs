@@ -1,12 +1,14 @@
 //! The series as mails, the same with every version of git.
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::Patches;
 use crate::command::check;
 use crate::git::Git;
+use crate::tree::Base;
 
 /// One mail for each commit. The scratch repository has no files checked out, so no
 /// `.gitattributes` of Linux choose how git labels hunks, which differs between its versions.
@@ -54,13 +56,16 @@ pub fn format(git: &Git, base: &str, tip: &str) -> Result<Patches> {
     Ok(patches)
 }
 
-/// The cover letter: the text's first line is its subject. The list of patches, the statistics
-/// and the base follow.
+/// What the list reads to the end.
+const LONGEST: usize = 200;
+
+/// The cover letter: the text's first line is its subject. The list of patches, what they change
+/// and the base follow. `parts` has a heading where a part of the series begins.
 pub fn cover(
     git: &Git,
-    base: &str,
+    base: &Base,
     commits: &[String],
-    base_name: &str,
+    parts: &[Option<String>],
     text: &str,
 ) -> Result<String> {
     let (subject, body) = text
@@ -69,39 +74,98 @@ pub fn cover(
     let tip = commits.last().context("the series is empty")?;
     let first = commits.first().context("the series is empty")?;
     let head = git.read(&["log", "-1", "--format=From: %an <%ae>%nDate: %aD", first])?;
-    let range = format!("{base}..{tip}");
-    let subjects = git.read(&["log", "--reverse", "--format=  %s", &range])?;
-    let stat = git.read(&[
-        "diff-tree",
-        "--no-renames",
-        "--no-color",
-        "--no-ext-diff",
-        "--stat=72",
-        "--summary",
-        base,
-        tip,
-    ])?;
+    let range = format!("{}..{tip}", base.commit);
+    let subjects = git.read(&["log", "--reverse", "--format=%s", &range])?;
+    let stat = |kind| git.read(&["diff-tree", "-r", "--no-renames", kind, &base.commit, tip]);
     let count = commits.len();
-    let zeros = "0".repeat(count.to_string().len());
-    Ok(format!(
+    let width = count.to_string().len();
+    let cover = format!(
         "From {} Mon Sep 17 00:00:00 2001\n\
          {head}\n\
-         Subject: [PATCH {zeros}/{count}] {}\n\n\
-         {}\n\n\
-         Patches:\n\n{subjects}\n\n\
-         {stat}\n\n\
-         base: {base_name}\n",
+         Subject: [PATCH {}/{count}] {}\n\n\
+         {}\n\
+         {}\n\
+         {}{}\n\n\
+         {}\n",
         "0".repeat(40),
+        "0".repeat(width),
         subject.trim(),
         body.trim(),
-    ))
+        list(&subjects, parts, width),
+        places(&stat("--numstat")?),
+        stat("--shortstat")?,
+        trailer(base),
+    );
+    let lines = cover.lines().count();
+    ensure!(
+        lines <= LONGEST,
+        "the cover letter has {lines} lines, at most {LONGEST} are read"
+    );
+    Ok(cover)
+}
+
+/// The subjects with their numbers, by parts.
+fn list(subjects: &str, parts: &[Option<String>], width: usize) -> String {
+    let mut list = String::new();
+    for (index, subject) in subjects.lines().enumerate() {
+        if let Some(Some(part)) = parts.get(index) {
+            list.push_str(&format!("\n{part}\n"));
+        }
+        list.push_str(&format!(" {:>width$} {subject}\n", index + 1));
+    }
+    list
+}
+
+/// Where the series changes how many files and lines; a list of its files would be longer than
+/// the rest of the letter.
+fn places(numstat: &str) -> String {
+    let mut places: BTreeMap<String, [u64; 3]> = BTreeMap::new();
+    for line in numstat.lines() {
+        let mut fields = line.splitn(3, '\t');
+        let mut lines = || fields.next().and_then(|field| field.parse::<u64>().ok());
+        let (added, removed) = (lines().unwrap_or(0), lines().unwrap_or(0));
+        let path = fields.next().unwrap_or_default();
+        let sums = places.entry(place(path)).or_default();
+        for (sum, more) in sums.iter_mut().zip([1, added, removed]) {
+            *sum += more;
+        }
+    }
+    let row = |(place, [files, added, removed]): (&String, &[u64; 3])| {
+        let files = match files {
+            1 => "1 file ".to_owned(),
+            more => format!("{more} files"),
+        };
+        let (added, removed) = (format!("+{added}"), format!("-{removed}"));
+        format!(" {place:<29} {files:>11} {added:>6} {removed:>6}\n")
+    };
+    places.iter().map(row).collect()
+}
+
+/// The upper two folders of a file, or its name.
+fn place(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').collect();
+    let folders = parts.len() - 1;
+    parts[..folders.clamp(1, 2)].join("/")
+}
+
+/// What the series applies to. A commit that nobody else has is no base-commit.
+fn trailer(base: &Base) -> String {
+    match base.mainline {
+        true => format!("base-commit: {}", base.commit),
+        false if base.distribution => format!(
+            "base: {} (a distribution's source: mainline has no such commit)",
+            base.name
+        ),
+        false => format!("base: {}", base.name),
+    }
 }
 
 /// A mail without what another base changes: hashes, line numbers, labels of hunks, its name.
 pub fn without_base(text: &str) -> String {
     let mut new = String::new();
     for line in text.lines() {
-        if line.starts_with("index ") || line.starts_with("base: ") {
+        let base = ["index ", "base: ", "base-commit: "];
+        if base.iter().any(|name| line.starts_with(name)) {
             continue;
         }
         let hunk = line.starts_with("@@ -") && line[3..].contains(" @@");
@@ -121,5 +185,16 @@ mod tests {
         let two = "Subject: s\nindex cc..dd 100644\n@@ -9,2 +9,3 @@ fn b\n x\n+y\nbase: p 7.3.5\n";
         assert_eq!(without_base(one), without_base(two));
         assert_ne!(without_base(one), without_base(&two.replace("+y", "+z")));
+    }
+
+    #[test]
+    fn places_are_summed() {
+        let numstat = "1\t2\tfs/a.c\n3\t0\tfs/b/c/d.c\n5\t1\tfs/b/e/f.c\n7\t0\tMAINTAINERS";
+        let rows = [
+            " MAINTAINERS                       1 file      +7     -0\n",
+            " fs                                1 file      +1     -2\n",
+            " fs/b                              2 files     +8     -1\n",
+        ];
+        assert_eq!(places(numstat), rows.concat());
     }
 }

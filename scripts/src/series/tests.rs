@@ -1,5 +1,5 @@
 use super::*;
-use crate::git::tests::repository;
+use crate::git::tests::{base_of, repository};
 
 const MANIFEST: &str = r#"
 author = "The project <p@localhost>"
@@ -7,6 +7,7 @@ date = 1767225600
 growing = ["rust-kevent/kevent.rs"]
 
 [[patch]]
+part = "The core:"
 id = "core"
 message = "messages/core.txt"
 files = ["rust-kevent/kevent.rs", "linux/fs/kevent.c"]
@@ -56,14 +57,8 @@ impl Fixture {
                 (".gitattributes", "*.rs diff=rust\n"),
             ],
         );
-        let base = Base {
-            git,
-            commit,
-            about: String::new(),
-            name: "linux-source 1".into(),
-            pinned: true,
-            distribution: true,
-        };
+        let mut base = base_of(git, commit);
+        base.name = "linux-source 1".into();
         let fixture = Fixture { folder, base };
         for (name, text) in [
             ("scripts/series/manifest.toml", MANIFEST),
@@ -163,11 +158,14 @@ fn the_series_is_made_and_checked() {
         "{cover}"
     );
     assert!(
-        cover.contains("  fs: add kevent\n  kevent: add the ring\n"),
+        cover.contains("\nThe core:\n 1 fs: add kevent\n 2 kevent: add the ring\n"),
         "{cover}"
     );
+    let stat = " fs                                2 files     +3     -0\n";
+    assert!(cover.contains(stat), "{cover}");
     assert!(cover.contains("\n 6 files changed, "), "{cover}");
-    assert!(cover.ends_with("\nbase: linux-source 1\n"), "{cover}");
+    let base = "\nbase: linux-source 1 (a distribution's source: mainline has no such commit)\n";
+    assert!(cover.ends_with(base), "{cover}");
     assert!(!cover.contains(&*fixture.folder.path().to_string_lossy()));
 }
 
@@ -344,6 +342,10 @@ fn the_manifest_and_the_edits_must_agree() {
 fn a_signed_series_names_its_sender() {
     let fixture = Fixture::new();
     let sender = Some("A Person <a@person>");
+    fixture.put(
+        "MAINTAINERS.fragment",
+        "KEVENT\nM:\tThe project <p@localhost>\n",
+    );
     let made = make(&fixture.repo(), &fixture.cache(), &fixture.base, sender).unwrap();
     let text = String::from_utf8(made.patches["0001-fs-add-kevent.patch"].clone()).unwrap();
     assert!(text.contains("From: A Person <a@person>\n"), "{text}");
@@ -351,4 +353,29 @@ fn a_signed_series_names_its_sender() {
         text.contains("Text.\n\nSigned-off-by: A Person <a@person>\n---\n"),
         "{text}"
     );
+    assert!(text.contains("+M:\tA Person <a@person>\n"), "{text}");
+}
+
+#[test]
+fn only_mainline_is_a_base_commit() {
+    let mut fixture = Fixture::new();
+    let cover = |fixture: &Fixture| {
+        let cover = &fixture.make().unwrap().patches[COVER];
+        String::from_utf8(cover.clone()).unwrap()
+    };
+    assert!(!cover(&fixture).contains("base-commit"));
+    fixture.write();
+    fixture.base.mainline = true;
+    fixture.base.pinned = false;
+    let line = format!("\nbase-commit: {}\n", fixture.base.commit);
+    assert!(cover(&fixture).ends_with(&line));
+    fixture.check().unwrap();
+}
+
+#[test]
+fn a_long_cover_letter_is_refused() {
+    let fixture = Fixture::new();
+    fixture.put("scripts/series/cover.txt", &"line\n".repeat(190));
+    let error = format!("{:#}", fixture.make().err().unwrap());
+    assert!(error.contains("at most 200"), "{error}");
 }

@@ -49,6 +49,7 @@ pub fn base(cache: &Path, pin: &Pin) -> Result<Base> {
         commit: source.commit,
         pinned,
         distribution: true,
+        mainline: false,
     })
 }
 

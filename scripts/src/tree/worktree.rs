@@ -22,14 +22,28 @@ pub fn base(folder: &Path) -> Result<Base> {
         eprintln!("WARNING: {name} is Linux {release}; the series is made for 7.3");
     }
     let short = &commit[..12];
+    let mainline = is_mainline(&git, &commit)?;
     Ok(Base {
         git,
         about: format!("base: Linux {release}, HEAD {short} of {name}"),
-        name: format!("{name} {short}"),
+        name: format!("Linux {release}, commit {commit}, not a release of mainline"),
         commit,
         pinned: false,
         distribution: false,
+        mainline,
     })
+}
+
+/// Whether the commit is a release of mainline: it has a tag that Linus Torvalds made.
+fn is_mainline(git: &Git, commit: &str) -> Result<bool> {
+    let tags = git.read(&[
+        "for-each-ref",
+        "--points-at",
+        commit,
+        "--format=%(taggeremail)",
+        "refs/tags/v*",
+    ])?;
+    Ok(tags.lines().any(|tagger| tagger.starts_with("<torvalds@")))
 }
 
 /// Where the worktree of the user's tree `folder` is.
@@ -176,6 +190,25 @@ mod tests {
         assert_eq!(apply().commit, tree.commit);
         assert_eq!(fs::read_to_string(path.join("d/f")).unwrap(), "y\n");
         assert_eq!(state(&git), before);
+    }
+
+    #[test]
+    fn mainline_is_what_its_maintainer_tagged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (git, _) = repository(folder.path(), &[("Makefile", MAKEFILE)]);
+        let is_mainline = || base(folder.path()).unwrap().mainline;
+        assert!(!is_mainline());
+        git.run(&["tag", "v7.3"]).unwrap();
+        git.run(&["tag", "--annotate", "--message=m", "v7.3-mine"])
+            .unwrap();
+        assert!(!is_mainline());
+        let mut tag = git.command();
+        tag.env("GIT_COMMITTER_EMAIL", "torvalds@linux-foundation.org");
+        crate::command::check(tag.args(["tag", "-f", "-a", "-m", "Linux 7.3", "v7.3"])).unwrap();
+        assert!(is_mainline());
+        git.run(&["commit", "--quiet", "--allow-empty", "--message=mine"])
+            .unwrap();
+        assert!(!is_mainline());
     }
 
     #[test]
