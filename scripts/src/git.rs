@@ -226,6 +226,26 @@ impl Scratch {
         })
     }
 
+    /// The same, seeing the objects of `other` as well. It keeps none.
+    pub fn beside(mut self, other: &Git) -> Result<Scratch> {
+        let Some((ALTERNATES, mut folders)) = self.git.objects.take() else {
+            bail!("a repository that keeps its objects stands on one other");
+        };
+        let more = other.objects.iter().map(|(_, folders)| folders.clone());
+        for more in more.chain([other.object_folder()?]) {
+            folders.as_mut_os_string().push(":");
+            folders.as_mut_os_string().push(more);
+        }
+        if let Some(shallow) = other.shallow_file()? {
+            let own = self.git.folder().join(".git/shallow");
+            let mut all = std::fs::read(&own).unwrap_or_default();
+            all.extend(std::fs::read(shallow)?);
+            std::fs::write(own, all)?;
+        }
+        self.git.objects = Some((ALTERNATES, folders));
+        Ok(self)
+    }
+
     /// Applies patches on HEAD with `git am` and gives the last commit.
     /// Only the files that they touch are checked out.
     pub fn am(&self, patches: &[PathBuf]) -> Result<String> {

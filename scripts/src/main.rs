@@ -21,6 +21,7 @@ mod build;
 mod demo;
 mod detectors;
 mod mutants;
+mod range_diff;
 mod run;
 mod series;
 mod setup;
@@ -65,6 +66,8 @@ enum Verb {
     Tree(tree::Args),
     /// Makes patches/ from the sources, or checks them
     Series(series::Args),
+    /// Shows what changed between two versions of the series
+    RangeDiff(range_diff::Args),
     /// Configures and builds the kernel
     Build(build::Args),
     /// Boots the kernel in QEMU and runs the selftests
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Verb::Setup(args) => setup::run(&ctx, args),
         Verb::Tree(args) => tree::run(&ctx, args),
         Verb::Series(args) => series::run(&ctx, args),
+        Verb::RangeDiff(args) => range_diff::run(&ctx, args),
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),
