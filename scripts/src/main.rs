@@ -22,6 +22,7 @@ mod demo;
 mod detectors;
 mod mutants;
 mod range_diff;
+mod rebase;
 mod run;
 mod series;
 mod setup;
@@ -68,6 +69,8 @@ enum Verb {
     Series(series::Args),
     /// Shows what changed between two versions of the series
     RangeDiff(range_diff::Args),
+    /// Tries the series on another Linux, patch by patch
+    Rebase(rebase::Args),
     /// Configures and builds the kernel
     Build(build::Args),
     /// Boots the kernel in QEMU and runs the selftests
@@ -99,6 +102,7 @@ fn main() -> ExitCode {
         Verb::Tree(args) => tree::run(&ctx, args),
         Verb::Series(args) => series::run(&ctx, args),
         Verb::RangeDiff(args) => range_diff::run(&ctx, args),
+        Verb::Rebase(args) => rebase::run(&ctx, args),
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),
