@@ -24,6 +24,7 @@ mod mutants;
 mod range_diff;
 mod rebase;
 mod run;
+mod send;
 mod series;
 mod setup;
 mod stress;
@@ -71,6 +72,8 @@ enum Verb {
     RangeDiff(range_diff::Args),
     /// Tries the series on another Linux, patch by patch
     Rebase(rebase::Args),
+    /// Shows what would be mailed, and to whom
+    Send(send::Args),
     /// Configures and builds the kernel
     Build(build::Args),
     /// Boots the kernel in QEMU and runs the selftests
@@ -103,6 +106,7 @@ fn main() -> ExitCode {
         Verb::Series(args) => series::run(&ctx, args),
         Verb::RangeDiff(args) => range_diff::run(&ctx, args),
         Verb::Rebase(args) => rebase::run(&ctx, args),
+        Verb::Send(args) => send::run(&ctx, args),
         Verb::Build(args) => build::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),

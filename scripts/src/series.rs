@@ -67,6 +67,12 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     Ok(())
 }
 
+/// Makes the series of this sender in `folder`.
+pub fn write_signed(ctx: &Context, base: &Base, sender: &str, folder: &Path) -> Result<()> {
+    let made = make(&ctx.repo, &ctx.cache, base, Some(sender))?;
+    write(folder, &made.patches).map(drop)
+}
+
 /// Fails when patches/ are not what the sources give.
 pub fn check(ctx: &Context) -> Result<()> {
     let _lock = ctx.lock()?;

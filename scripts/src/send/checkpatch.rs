@@ -1,0 +1,144 @@
+//! What scripts/checkpatch.pl of the tree says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::command::{command, show};
+
+/// How bad a report is, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Error,
+    Warning,
+    Check,
+}
+
+impl Kind {
+    const NAMES: [(&str, Kind); 3] = [
+        ("ERROR", Kind::Error),
+        ("WARNING", Kind::Warning),
+        ("CHECK", Kind::Check),
+    ];
+}
+
+struct Report {
+    kind: Kind,
+    /// Such as LONG_LINE.
+    name: String,
+    line: String,
+}
+
+/// What was found in one patch.
+pub struct Found(Vec<Report>);
+
+impl Found {
+    pub fn count(&self, kind: Kind) -> usize {
+        self.0.iter().filter(|report| report.kind == kind).count()
+    }
+}
+
+pub fn run(tree: &Path, patch: &Path) -> Result<Found> {
+    let mut perl = command("perl");
+    perl.current_dir(tree).arg("scripts/checkpatch.pl").args([
+        "--strict",
+        "--terse",
+        "--show-types",
+        "--color=never",
+        "--",
+    ]);
+    // It fails when it has something to say.
+    let output = perl
+        .arg(patch)
+        .output()
+        .with_context(|| format!("cannot start `{}`", show(&perl)))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    ensure!(
+        output.status.success() || text.lines().any(|line| line.starts_with("total: ")),
+        "`{}`: {}\n{}",
+        show(&perl),
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(parse(&text))
+}
+
+/// The lines `FILE:LINE: KIND:TYPE: MESSAGE`.
+fn parse(text: &str) -> Found {
+    let report = |line: &str| {
+        let (found, _message) = line.split_once(": ")?.1.split_once(": ")?;
+        let (kind, name) = found.split_once(':')?;
+        let (_, kind) = Kind::NAMES.iter().find(|(known, _)| *known == kind)?;
+        Some(Report {
+            kind: *kind,
+            name: name.to_owned(),
+            line: line.to_owned(),
+        })
+    };
+    Found(text.lines().filter_map(report).collect())
+}
+
+/// How often each type was found, errors first.
+pub fn summary(found: &[Found]) -> String {
+    let mut types: BTreeMap<(Kind, &str), usize> = BTreeMap::new();
+    for report in found.iter().flat_map(|found| &found.0) {
+        *types.entry((report.kind, &report.name)).or_default() += 1;
+    }
+    let rows = types
+        .iter()
+        .map(|((kind, name), count)| format!("\n  {kind:?} {name}: {count}"));
+    match types.is_empty() {
+        true => "checkpatch.pl --strict found nothing".to_owned(),
+        false => format!("checkpatch.pl --strict found{}", rows.collect::<String>()),
+    }
+}
+
+/// All lines.
+pub fn log(found: &[Found]) -> String {
+    let reports = found.iter().flat_map(|found| &found.0);
+    reports.map(|report| format!("{}\n", report.line)).collect()
+}
+
+/// Fails when a sign-off lacks or is not the author's.
+pub fn fail_for_sign_offs(found: &[Found]) -> Result<()> {
+    let reports = found.iter().flat_map(|found| &found.0);
+    let wrong = reports.filter(|report| report.name.contains("SIGN_OFF"));
+    let wrong: Vec<&str> = wrong.map(|report| report.line.as_str()).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+/a/1.patch:7: WARNING:LONG_LINE: line length of 103 exceeds 100 columns
+/a/1.patch:9: WARNING:LONG_LINE: line length of 101 exceeds 100 columns
+/a/1.patch:8: ERROR:SPACING: spaces required around that '<' (ctx:BxV)
+total: 1 errors, 2 warnings, 0 checks, 9 lines checked
+";
+
+    #[test]
+    fn reports_are_counted_by_type() {
+        let found = parse(TEXT);
+        let counts = [Kind::Error, Kind::Warning, Kind::Check].map(|kind| found.count(kind));
+        assert_eq!(counts, [1, 2, 0]);
+        fail_for_sign_offs(&[found]).unwrap();
+        assert_eq!(
+            summary(&[parse(TEXT), parse(TEXT)]),
+            "checkpatch.pl --strict found\n  Error SPACING: 2\n  Warning LONG_LINE: 4"
+        );
+        assert_eq!(log(&[parse(TEXT)]).lines().count(), 3);
+        assert!(summary(&[parse("")]).ends_with("found nothing"));
+    }
+
+    #[test]
+    fn a_wrong_sign_off_is_an_error() {
+        let line =
+            "1.patch:1: WARNING:NO_AUTHOR_SIGN_OFF: Missing Signed-off-by: line by nominal\n";
+        let error = fail_for_sign_offs(&[parse(line)]).unwrap_err();
+        assert!(error.to_string().contains("Missing Signed-off-by"));
+    }
+}
