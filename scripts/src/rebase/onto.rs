@@ -39,11 +39,12 @@ impl Onto {
     }
 
     fn of(git: Git, revision: &str) -> Result<Onto> {
-        let commit = git.commit(revision);
-        let commit = match commit {
-            Ok(commit) => commit,
-            Err(error) => git.commit(&format!("v{revision}")).map_err(|_| error)?,
-        };
+        let release = || git.commit(&format!("v{revision}"));
+        let commit = git.commit(revision).or_else(|_| release()).ok();
+        let commit = commit.with_context(|| {
+            let folder = git.folder().display();
+            format!("{revision} is no folder, and nothing in {folder}; --linux names another tree")
+        })?;
         let makefile = git.file(&commit, "Makefile")?.unwrap_or_default();
         Ok(Onto {
             name: named(&makefile, git.folder(), Some(&commit[..12]))?,
