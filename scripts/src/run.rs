@@ -11,7 +11,7 @@ use crate::build;
 use crate::cache::write_atomic;
 use crate::context::Context;
 use crate::flavour::{self, Flavour};
-use crate::guest::boot::{Accel, Mode, boots};
+use crate::guest::boot::{Accel, Boot, Mode, boots};
 use crate::guest::exec;
 use crate::guest::initramfs::Initramfs;
 use crate::guest::programs::{Compiler, Guests};
@@ -49,9 +49,14 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["only", "boot", "command"])]
     shell: bool,
 
+    /// A file or folder of this machine that is in the guest, too, under the same name, with the
+    /// libraries of the programs in it; not in /tmp. May be given more than once
+    #[arg(long, value_name = "PATH", requires = "command")]
+    with: Vec<PathBuf>,
+
     /// A program of this machine to run in the guest, with its arguments; its libraries come
     /// along, and its exit code is that of this command
-    #[arg(last = true, value_name = "CMD", conflicts_with_all = ["only", "boot"])]
+    #[arg(last = true, value_name = "CMD", conflicts_with = "only")]
     command: Vec<String>,
 }
 
@@ -61,7 +66,8 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         return shell(ctx, &kernel);
     }
     if !args.command.is_empty() {
-        let code = command(ctx, &kernel, &args.command)?;
+        let boot = args.boot.as_deref();
+        let code = command(ctx, &kernel, &args.command, &args.with, boot)?;
         std::process::exit(code.into());
     }
     let choice = Choice {
@@ -142,21 +148,33 @@ fn compile<R>(
     work(&compiler, &guests, &selftests::folder(ctx)?)
 }
 
-/// Runs a program of the user's in the guest and gives its exit code.
-pub fn command(ctx: &Context, kernel: &Kernel, words: &[String]) -> Result<u8> {
+/// Runs a program of the user's in the guest, where `with` is as here, and gives its exit code. In the
+/// first boot, if none is named.
+pub fn command(
+    ctx: &Context,
+    kernel: &Kernel,
+    words: &[String],
+    with: &[PathBuf],
+    boot: Option<&str>,
+) -> Result<u8> {
     let archive = selftests::folder(ctx)?.join("exec.cpio");
     let guest = {
         let _lock = ctx.lock()?;
         let mut initramfs = initramfs(ctx, kernel, false)?;
         exec::add(&mut initramfs, words)?;
+        for path in with {
+            exec::with(&mut initramfs, path)?;
+        }
         write_atomic(&archive, initramfs.pack()?)?;
-        selftests::guest(
-            ctx,
-            kernel,
-            &boots(ctx.arch, kernel.flavour)[0],
-            &archive,
-            Mode::Exec,
-        )?
+        let mut boots = boots(ctx.arch, kernel.flavour).iter();
+        let found = boots.find(|found| boot.is_none_or(|name| name == found.name));
+        let found = found.with_context(|| format!("no boot {boot:?}"))?;
+        let boot = Boot {
+            // What comes along is in memory, twice while it is unpacked.
+            memory: if with.is_empty() { found.memory } else { "3G" },
+            ..*found
+        };
+        selftests::guest(ctx, kernel, &boot, &archive, Mode::Exec)?
     };
     let ports = vec![
         RawPort {

@@ -53,7 +53,7 @@ pub fn account(ctx: &Context, kernel: &Kernel, words: Vec<String>) -> Result<()>
     };
     let mut command = vec![program.display().to_string()];
     command.extend(words);
-    match run::command(ctx, kernel, &command)? {
+    match run::command(ctx, kernel, &command, &[], None)? {
         0 => Ok(()),
         code => bail!("not all is accounted for (exit code {code})"),
     }

@@ -1,5 +1,7 @@
 //! Brings a program of the user's, and the libraries that it needs, into the guest.
 
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,6 +17,8 @@ use crate::tools;
 
 /// Where the guest's init finds the words of the command.
 const ARGV: &str = "/exec/argv";
+/// Where the guest has its own.
+const HIDDEN: [&str; 4] = ["/dev", "/proc", "/sys", "/tmp"];
 /// The most words that init takes.
 const WORDS: usize = 255;
 
@@ -79,6 +83,47 @@ pub fn with_libraries(initramfs: &mut Initramfs, guest: &str, host: &Path) -> Re
     Ok(())
 }
 
+/// Puts a file or a folder of the host where it is there, and the libraries of the programs in it.
+pub fn with(initramfs: &mut Initramfs, path: &Path) -> Result<()> {
+    let path = std::path::absolute(path)?;
+    if !path.exists() {
+        bail!("no file {}", path.display());
+    }
+    if HIDDEN.iter().any(|folder| path.starts_with(folder)) {
+        bail!("{} is elsewhere in the guest", path.display());
+    }
+    bring(initramfs, path)
+}
+
+fn bring(initramfs: &mut Initramfs, path: PathBuf) -> Result<()> {
+    let mut left = vec![path];
+    while let Some(path) = left.pop() {
+        let Some(name) = path.to_str() else {
+            continue;
+        };
+        if path.is_dir() {
+            // A link to a folder may lead back.
+            if !path.is_symlink() {
+                let entries = fs::read_dir(&path)?.map(|entry| Ok(entry?.path()));
+                left.extend(entries.collect::<Result<Vec<_>>>()?);
+            }
+        } else if path.is_file() {
+            match is_program(&path)? {
+                true => with_libraries(initramfs, name, &path)?,
+                false => initramfs.program(name, &path),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a file is a program or a library.
+fn is_program(path: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(4).read_to_end(&mut start)?;
+    Ok(start == b"\x7fELF")
+}
+
 fn find(program: &str) -> Result<PathBuf> {
     let found = match program.contains('/') {
         true => Some(PathBuf::from(program)).filter(|path| path.is_file()),
@@ -139,6 +184,23 @@ mod tests {
     fn a_missing_library_is_named() {
         let error = parse("\tlibx.so.1 => not found\n").unwrap_err();
         assert!(error.to_string().contains("libx.so.1"));
+    }
+
+    #[test]
+    fn what_is_in_a_folder_comes_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let inner = folder.path().join("inner");
+        fs::create_dir(&inner).unwrap();
+        fs::write(inner.join("file"), "content").unwrap();
+        std::os::unix::fs::symlink(folder.path(), inner.join("back")).unwrap();
+        let mut initramfs = Initramfs::default();
+        bring(&mut initramfs, folder.path().to_owned()).unwrap();
+        let archive = initramfs.pack().unwrap();
+        let has = |text: &str| archive.windows(text.len()).any(|at| at == text.as_bytes());
+        assert!(has("inner/file\0") && has("content") && !has("inner/back"));
+        for path in ["/nonexistent/file", "/proc/self/exe"] {
+            assert!(with(&mut initramfs, Path::new(path)).is_err());
+        }
     }
 
     #[test]
