@@ -633,6 +633,60 @@ TEST(checked_level_for_all)
 	close(fd);
 }
 
+#define CROWD	4
+
+struct crowd {
+	int fd;
+	uint32_t rounds;
+	uint32_t arrived;
+	uint32_t missed;
+};
+
+static void *crowd_main(void *arg)
+{
+	struct crowd *c = arg;
+	struct __kernel_timespec soon = ns_to_timespec(GENEROUS_NS);
+	struct ukevent ev;
+	uint32_t i;
+
+	for (i = 0; i < c->rounds; i++) {
+		meet(&c->arrived, CROWD + 1, 2 * i + 1);
+		if (kevent_get_events(c->fd, 1, 1, &soon, &ev, 0) != 1)
+			__atomic_add_fetch(&c->missed, 1, __ATOMIC_RELAXED);
+		meet(&c->arrived, CROWD + 1, 2 * i + 2);
+	}
+	return NULL;
+}
+
+/* The same when they sleep, are on their way to that, and take from each other what they woke for. */
+TEST_F_TIMEOUT(wait, checked_level_for_a_crowd, 120)
+{
+	int file = eventfd(0, EFD_NONBLOCK);
+	struct crowd c = { .fd = kevent_init(NULL, 0, 0), .rounds = races(2000) };
+	pthread_t thread[CROWD];
+	eventfd_t count;
+	uint32_t i;
+
+	ASSERT_EQ(1, add_file(c.fd, file, POLLIN, KEVENT_REQ_LAST_CHECK));
+	for (i = 0; i < CROWD; i++)
+		ASSERT_EQ(0, pthread_create(&thread[i], NULL, crowd_main, &c));
+	for (i = 0; i < c.rounds && !__atomic_load_n(&c.missed, __ATOMIC_RELAXED); i++) {
+		meet(&c.arrived, CROWD + 1, 2 * i + 1);
+		if (i % 4 == 0)
+			nap();
+		else
+			dawdle(i % 64 * 16);
+		ASSERT_EQ(0, eventfd_write(file, 1));
+		meet(&c.arrived, CROWD + 1, 2 * i + 2);
+		ASSERT_EQ(0, eventfd_read(file, &count));
+	}
+	ASSERT_EQ(0U, c.missed) TH_LOG("in round %u", i);
+	for (i = 0; i < CROWD; i++)
+		ASSERT_EQ(0, pthread_join(thread[i], NULL));
+	close(file);
+	close(c.fd);
+}
+
 /* An event that is taken before the woken thread runs wakes nobody else. */
 TEST_F(wait, taken_event_wakes_nobody)
 {

@@ -95,6 +95,8 @@ struct Call<'a> {
     is_shared: bool,
     /// What it does before it sleeps.
     put_off: PutOff<'a>,
+    /// See [`Wait`].
+    seen: u32,
 }
 
 fn measure(tie: &Tied, mask: u32) -> Option<u64> {
@@ -107,6 +109,7 @@ impl<'a> Call<'a> {
     #[inline(always)]
     fn lock(&mut self, need: impl FnOnce(&Self) -> u32) -> Locked<'a> {
         let inner = self.queue.lock();
+        self.seen = inner.handed;
         let left = *self.looks.get_or_insert(inner.events.to_look_at());
         if left == 0 {
             return inner;
@@ -254,13 +257,18 @@ impl<'a> Call<'a> {
     }
 
     fn wait(&mut self, events: u32, deadline: Deadline) -> Woken {
-        let wait = Wait {
-            wants: events,
-            takes: self.max.saturating_sub(self.copied),
-            deadline,
-        };
         loop {
+            if self.copied == 0 {
+                // Others may have taken what it waited for before.
+                self.looks = None;
+            }
             let mut inner = self.lock(|_| events);
+            let wait = Wait {
+                wants: events,
+                takes: self.max.saturating_sub(self.copied),
+                deadline,
+                seen: self.seen,
+            };
             let woken = self
                 .queue
                 .sleep(&mut inner, &wait, &mut self.put_off, |state| {
@@ -268,9 +276,6 @@ impl<'a> Call<'a> {
                 });
             if woken != Woken::InVain {
                 return woken;
-            }
-            if self.copied == 0 {
-                self.looks = None;
             }
         }
     }
@@ -345,6 +350,7 @@ fn get_slowly<'a>(
         looked: false,
         is_shared: false,
         put_off,
+        seen: 0,
     };
     let mut woken = Woken::Done;
     if let Some(batch) = batch {

@@ -31,7 +31,8 @@
 //!   what they know do not wake each other for ever.
 //! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired then.
 //! * *Woken for a level that another took*: that may still be true, so it looks at what there is to look
-//!   at before it sleeps again. Who takes a checked level wakes the next one to look.
+//!   at before it sleeps again. Who takes a checked level wakes the next one to look. If nobody sleeps
+//!   yet, who is about to must look first: `handed` tells him that there was one since he did.
 //!
 //! # Pollers
 //!
@@ -168,6 +169,8 @@ pub(crate) struct Inner {
     owed: u32,
     /// How many sleepers READY lets go.
     kicks: u32,
+    /// How many times checked levels were handed out.
+    pub(crate) handed: u32,
     /// A poller has found nothing since pollers were told.
     blind: bool,
 }
@@ -322,6 +325,8 @@ pub(crate) struct Wait {
     pub(crate) takes: u32,
     /// When it stops to wait.
     pub(crate) deadline: Deadline,
+    /// `handed` when it began to look.
+    pub(crate) seen: u32,
 }
 
 /// Why a thread stops to wait.
@@ -368,6 +373,7 @@ impl Queue {
                     waking: false,
                     owed: 0,
                     kicks: 0,
+                    handed: 0,
                     blind: false,
                 }), "kevent_inner"),
                 sleepers <- new_condvar!("kevent_sleepers"),
@@ -774,6 +780,7 @@ impl Queue {
 
     /// Wakes the next one to look at a level that the caller has taken.
     pub(crate) fn pass_look(&self, inner: &mut Inner) {
+        inner.handed = inner.handed.wrapping_add(1);
         if !inner.waking && inner.has_singles() && inner.events.to_look_at() != 0 {
             self.wake_one(inner);
         }
@@ -841,7 +848,9 @@ impl Queue {
                     Some(CondVarWait::Signal) => Some(Woken::Signal),
                     Some(CondVarWait::Timeout) => Some(Woken::Timeout),
                     None if crate::current!().signal_pending() => Some(Woken::Signal),
-                    Some(CondVarWait::Woken) if inner.events.to_look_at() != 0 => {
+                    _ if inner.events.to_look_at() != 0
+                        && (slept.is_some() || inner.handed != wait.seen) =>
+                    {
                         Some(Woken::InVain)
                     }
                     _ => None,

@@ -73,11 +73,13 @@ fn prepare<'a>(
     inner
 }
 
+/// `seen` is what [`Wait`] says.
 fn sleep(
     queue: &Queue,
     inner: &mut Locked<'_>,
     request: &Request,
     slots: u64,
+    seen: u32,
     put_off: &mut PutOff<'_>,
 ) -> Woken {
     let mut woken = Woken::Done;
@@ -88,6 +90,7 @@ fn sleep(
             wants,
             takes: 1,
             deadline,
+            seen,
         };
         woken = queue.sleep(inner, &wait, put_off, |state| match state.pending() {
             0 => wants.saturating_sub(past(state, request.old) as u32),
@@ -99,6 +102,7 @@ fn sleep(
             wants: 1,
             takes: 1,
             deadline: request.deadline,
+            seen,
         };
         woken = queue.sleep(inner, &wait, put_off, |state| {
             let news = past(state, request.old) != 0 || state.pending() != 0;
@@ -121,8 +125,9 @@ pub(crate) fn wait(queue: &Queue, file: &File, request: &Request) -> Result<u32>
     let mut left = request.num;
     let mut woken = Woken::InVain;
     while woken == Woken::InVain {
+        let seen = inner.handed;
         inner = prepare(queue, inner, request, &mut left);
-        woken = sleep(queue, &mut inner, request, slots, &mut put_off);
+        woken = sleep(queue, &mut inner, request, slots, seen, &mut put_off);
     }
     if woken == Woken::Done && left != 0 && inner.events.pending() != 0 {
         inner.events.flush(left.min(ROUND));
