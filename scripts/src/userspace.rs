@@ -15,12 +15,13 @@ use crate::run;
 use crate::test::Ended;
 use crate::test::cargo::{ended, test};
 
-/// Tests the crates `kevent-sys` and `kevent`.
+/// Tests the crates `kevent-sys`, `kevent` and `epoll-kevent`.
 ///
 /// Checks that the bindings are those that bindgen makes and that the documentation has no warning,
 /// runs the tests on this machine, where those that need kevent end early, and then all of them in the
-/// guest: unit, property and integration tests, the examples of the documentation, and the programs in
-/// userspace/kevent/examples/.
+/// guest: unit, property and integration tests, the examples of the documentation, the programs in
+/// userspace/kevent/examples/, and, on this machine's architecture, a program on epoll with and without
+/// the library that puts it on kevent.
 #[derive(clap::Args)]
 pub struct Args {
     /// Make the bindings, and nothing else

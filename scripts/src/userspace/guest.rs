@@ -15,6 +15,7 @@ use crate::command::{check, command, stdout};
 use crate::context::Context;
 use crate::guest::boot::{Boot, Mode, SMP};
 use crate::guest::exec;
+use crate::guest::initramfs::Initramfs;
 use crate::guest::selftests::{self, Kernel};
 use crate::guest::session::{Limits, RawPort};
 use crate::progress::Step;
@@ -25,6 +26,9 @@ const LIMITS: Limits = Limits {
     silence: Duration::from_secs(600),
     total: Duration::from_secs(1800),
 };
+
+/// The crate of the library for epoll.
+const PRELOADED: &str = "epoll-kevent";
 
 /// The programs are in the memory of the guest.
 const BOOT: Boot = Boot {
@@ -85,7 +89,14 @@ impl Target {
         cargo.env("CARGO_PROFILE_DEV_STRIP", "true");
         cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
         cargo.env("CARGO_TARGET_DIR", &self.folder);
-        cargo.args([verb, "--workspace", "--target", self.triple]);
+        cargo.args([
+            verb,
+            "--workspace",
+            "--exclude",
+            PRELOADED,
+            "--target",
+            self.triple,
+        ]);
         Ok(cargo)
     }
 
@@ -94,14 +105,24 @@ impl Target {
         self.folder.join(self.triple).join("debug").join(name)
     }
 
-    /// Every program of `cargo test`, doctests too: it runs `cp` in place of each.
-    fn tests(&self, ctx: &Context) -> Result<Vec<PathBuf>> {
-        let folder = self.folder.join("tests").join(self.triple);
+    /// cargo for the library that is preloaded, which nothing static can be, and its tests. Only for
+    /// programs of this machine, whose libraries are brought to the guest.
+    fn preloaded(&self, ctx: &Context, verb: &str) -> Result<Command> {
+        let mut cargo = super::cargo(ctx)?;
+        cargo.env("CARGO_PROFILE_DEV_STRIP", "true");
+        cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
+        cargo.env("CARGO_TARGET_DIR", self.folder.join("preloaded"));
+        cargo.args([verb, "--package", PRELOADED, "--target", self.triple]);
+        Ok(cargo)
+    }
+
+    /// Every program that `cargo`, which tests, would run, doctests too: it runs `cp` in place of each.
+    fn tests(&self, mut cargo: Command, name: &str) -> Result<Vec<PathBuf>> {
+        let folder = self.folder.join(name).join(self.triple);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder)?;
         let copy = ["cp", "--backup=numbered", "-t"].map(str::to_owned);
         let copy = [&copy[..], &[folder.display().to_string()]].concat();
-        let mut cargo = self.cargo(ctx, "test")?;
         cargo.arg("--config");
         cargo.arg(format!("target.{}.runner={copy:?}", self.triple));
         check(&mut cargo)?;
@@ -138,19 +159,21 @@ pub fn run(ctx: &Context, kernel: &Kernel, target: &Target) -> Result<(String, b
 fn pack(ctx: &Context, kernel: &Kernel, target: &Target) -> Result<PathBuf> {
     let step = Step::start(format!("Building the crates for {}", target.triple));
     check(target.cargo(ctx, "build")?.arg("--examples").arg("--bins"))?;
-    let tests = target.tests(ctx)?;
-    step.done();
-    if tests.is_empty() {
-        bail!("cargo test ran no program");
-    }
+    let tests = target.tests(target.cargo(ctx, "test")?, "tests")?;
     let mut initramfs = run::initramfs(ctx, kernel, false)?;
     initramfs.program("/exec/run-each", &target.built("run-each"));
     let mut words = vec!["/exec/run-each".to_owned()];
     for test in &tests {
-        let name = test.file_name().context("a file has a name")?;
-        let path = format!("/exec/deps/{}", name.to_string_lossy());
+        let path = in_deps(test)?;
         initramfs.program(&path, test);
         words.push(path);
+    }
+    if target.linker.is_none() {
+        words.extend(add_preloaded(ctx, &mut initramfs, target)?);
+    }
+    step.done();
+    if tests.is_empty() {
+        bail!("cargo test ran no program");
     }
     for example in files(&ctx.repo.join("userspace/kevent/examples/*.rs"))? {
         let name = example.file_stem().context("a file has a name")?;
@@ -162,6 +185,36 @@ fn pack(ctx: &Context, kernel: &Kernel, target: &Target) -> Result<PathBuf> {
     let archive = selftests::folder(ctx)?.join("userspace.cpio");
     write_atomic(&archive, initramfs.pack()?)?;
     Ok(archive)
+}
+
+/// Where a test is in the guest.
+fn in_deps(test: &Path) -> Result<String> {
+    let name = test.file_name().context("a file has a name")?;
+    Ok(format!("/exec/deps/{}", name.to_string_lossy()))
+}
+
+/// Brings the library that is preloaded, the program that is run with it and without, and the tests,
+/// which are returned.
+fn add_preloaded(ctx: &Context, initramfs: &mut Initramfs, target: &Target) -> Result<Vec<String>> {
+    check(&mut target.preloaded(ctx, "build")?)?;
+    let built = target
+        .folder
+        .join("preloaded")
+        .join(target.triple)
+        .join("debug");
+    for (name, path) in [
+        ("libepoll_kevent.so", "/exec/deps/libepoll_kevent.so"),
+        ("epoll-probe", "/exec/epoll-probe"),
+    ] {
+        exec::with_libraries(initramfs, path, &built.join(name))?;
+    }
+    let mut paths = Vec::new();
+    for test in target.tests(target.preloaded(ctx, "test")?, "tests-preloaded")? {
+        let path = in_deps(&test)?;
+        exec::with_libraries(initramfs, &path, &test)?;
+        paths.push(path);
+    }
+    Ok(paths)
 }
 
 /// Shows what comes, and keeps it.
