@@ -3,8 +3,16 @@
 //! Makes copies of the source for tests: one per entry of `mutations.rs`, broken as it says, and one
 //! that is whole, and has child modules through which a test reads what is private.
 
+#[path = "close/build.rs"]
+mod close;
+#[path = "close/mutations.rs"]
+mod close_mutations;
+#[allow(dead_code, reason = "what the tables show")]
+mod handshakes;
 mod mutations;
 
+use close_mutations::CLOSE;
+use handshakes::Handshake;
 use mutations::{
     Mutation,
     MUTATIONS,
@@ -47,12 +55,17 @@ fn main() -> Result<()> {
         sources.insert(name, path.with_extension("rs"));
     }
     sources.insert("consumer", model.join(CONSUMER));
-    let scenario = model.join("src/kevent/scenario.rs");
+    let worlds = ["litmus", "scenario"].map(|name| {
+        let path = model.join("src/kevent").join(name);
+        (name, path.with_extension("rs"))
+    });
     let mut checked = sources.clone();
-    checked.insert("scenario", scenario.clone());
+    checked.extend(worlds.clone());
     checked.insert("wait", kernel.join("wait.rs"));
 
-    println!("cargo::rerun-if-changed=mutations.rs");
+    for file in ["close/mutations.rs", "handshakes.rs", "mutations.rs"] {
+        println!("cargo::rerun-if-changed={file}");
+    }
     for path in checked.values() {
         println!("cargo::rerun-if-changed={}", path.display());
     }
@@ -66,12 +79,15 @@ fn main() -> Result<()> {
         if loom {
             let broken = source.replace(mutation.from, mutation.to);
             let mut sources = sources.clone();
-            sources.insert("scenario", scenario.clone());
+            sources.extend(worlds.clone());
             let path = write(&out, mutation.name, mutation.file, &broken)?;
             sources.insert(mutation.file, path);
             module(&mut tree, mutation.name, &sources)?;
             test(&mut tree, mutation)?;
         }
+    }
+    if loom {
+        litmus(&mut tree, handshakes::RING)?;
     }
     fs::write(out.join("mutants.rs"), tree)?;
 
@@ -85,6 +101,44 @@ fn main() -> Result<()> {
     let mut tree = String::new();
     module(&mut tree, "opened", &sources)?;
     fs::write(out.join("opened.rs"), tree)?;
+    build_close(&model, &out, loom)
+}
+
+/// The model of the close boundary, whole and broken.
+fn build_close(model: &Path, out: &Path, loom: bool) -> Result<()> {
+    println!("cargo::rerun-if-changed=close/build.rs");
+    let texts = close::read(model)?;
+    let (mut whole, mut broken) = (String::new(), String::new());
+    let add = |tree: &mut String, name: &str, texts: &close::Texts| -> Result<()> {
+        let root = close::tree(texts, &out.join("close").join(name))?;
+        writeln!(
+            tree,
+            "#[allow(warnings, clippy::all)]\n#[path = {root:?}]\npub mod {name};"
+        )?;
+        Ok(())
+    };
+    add(&mut whole, "whole", &texts)?;
+    for mutation in CLOSE {
+        let text = texts.get(mutation.file).ok_or("no such file")?;
+        match text.matches(mutation.from).count() {
+            1 => {}
+            n => {
+                return Err(format!("{}: found {n} times: {}", mutation.file, mutation.from).into())
+            }
+        }
+        if loom {
+            let mut texts = texts.clone();
+            let text = text.replace(mutation.from, mutation.to);
+            texts.insert(mutation.file.to_owned(), text);
+            add(&mut broken, mutation.name, &texts)?;
+            test(&mut broken, mutation)?;
+        }
+    }
+    if loom {
+        litmus(&mut broken, handshakes::CLOSE)?;
+    }
+    fs::write(out.join("close.rs"), whole)?;
+    fs::write(out.join("close_mutants.rs"), broken)?;
     Ok(())
 }
 
@@ -122,9 +176,28 @@ fn test(tree: &mut String, mutation: &Mutation) -> Result<()> {
         class,
         ..
     } = mutation;
+    let scenario = match scenario.contains("::") {
+        true => (*scenario).to_owned(),
+        false => format!("scenario::{scenario}"),
+    };
     writeln!(
         tree,
-        "#[test]\nfn finds_{name}() {{\n    super::finds({class:?}, {name}::scenario::{scenario});\n}}"
+        "#[test]\nfn finds_{name}() {{\n    super::finds({class:?}, {name}::{scenario});\n}}"
     )?;
+    Ok(())
+}
+
+/// Each side without its order.
+fn litmus(tree: &mut String, handshakes: &[Handshake]) -> Result<()> {
+    for (nth, handshake) in handshakes.iter().enumerate() {
+        let litmus = handshake.litmus;
+        for (side, site) in ["from", "to"].iter().zip(&handshake.sites) {
+            let name = site.weaker;
+            writeln!(
+                tree,
+                "#[test]\nfn litmus_{nth}_{side}() {{\n    super::finds(\"\", {name}::{litmus});\n}}"
+            )?;
+        }
+    }
     Ok(())
 }

@@ -9,14 +9,15 @@ pub struct Mutation {
     pub file: &'static str,
     pub from: &'static str,
     pub to: &'static str,
-    /// The scenario that must fail, and how: the begin of its message.
+    /// The scenario that must fail, in the module `scenario` if it names none, and words of its
+    /// message.
     pub scenario: &'static str,
     pub class: &'static str,
 }
 
-const RACE: &str = "Causality violation";
+pub const RACE: &str = "Causality violation";
 
-const fn mutation(
+pub const fn mutation(
     name: &'static str,
     file: &'static str,
     from: &'static str,
@@ -62,6 +63,14 @@ pub const MUTATIONS: &[Mutation] = &[
         "let vacant = Word(memory.word(position).load(Acquire)).is_finished();",
         "let vacant = Word(memory.word(position).load(Relaxed)).is_finished();",
         "vacancy",
+        RACE,
+    ),
+    mutation(
+        "newest_looks_relaxed",
+        "ring",
+        "if !Word(memory.word(newest).load(Acquire)).is_finished() {",
+        "if !Word(memory.word(newest).load(Relaxed)).is_finished() {",
+        "remove",
         RACE,
     ),
     mutation(

@@ -9,6 +9,8 @@ pub mod consumer;
 pub mod event;
 #[path = "../../../rust-kevent/kevent/keys.rs"]
 pub mod keys;
+#[cfg(loom)]
+pub mod litmus;
 pub mod memory;
 #[path = "../../../rust-kevent/kevent/registration.rs"]
 pub mod registration;

@@ -51,18 +51,21 @@ use super::{
     },
     word::Word, //
 };
-use crate::sync::primitive::{
-    AtomicU64,
-    Cell,
-    Ordering::{
-        Acquire,
-        Relaxed, //
+use crate::{
+    explore::{
+        explore,
+        thread, //
+    },
+    sync::primitive::{
+        AtomicU64,
+        Cell,
+        Ordering::{
+            Acquire,
+            Relaxed, //
+        }, //
     }, //
 };
-use loom::{
-    sync::Mutex,
-    thread, //
-};
+use loom::sync::Mutex;
 use std::sync::{
     atomic::AtomicUsize,
     Arc, //
@@ -324,26 +327,9 @@ impl Kernel {
     }
 }
 
-/// Runs every interleaving with at most `preemptions` of them.
-fn explore(name: &str, preemptions: usize, world: impl Fn() + Send + Sync + 'static) {
-    let executions = Arc::new(AtomicUsize::new(0));
-    let counter = executions.clone();
-    let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.max_branches = 20_000;
-    let begin = std::time::Instant::now();
-    builder.check(move || {
-        counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        world();
-    });
-    let executions = executions.load(std::sync::atomic::Ordering::Relaxed);
-    let seconds = begin.elapsed().as_secs_f32();
-    println!("{name}: {executions} executions, {preemptions} preemptions, {seconds:.1} s");
-}
-
 /// Where a consumer's thread ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     /// After its rounds.
     Lives,
     /// With its first entry taken; that is recovered when it is joined.
@@ -353,24 +339,24 @@ enum Fate {
 }
 
 #[derive(Clone, Copy)]
-struct Plan {
-    name: &'static str,
-    preemptions: usize,
-    shift: u32,
-    counted: bool,
+pub(super) struct Plan {
+    pub(super) name: &'static str,
+    pub(super) preemptions: usize,
+    pub(super) shift: u32,
+    pub(super) counted: bool,
     /// What fired before the threads begin, and what fires beside them.
-    before: &'static [usize],
-    fires: &'static [usize],
+    pub(super) before: &'static [usize],
+    pub(super) fires: &'static [usize],
     /// A second thread that fires.
-    others: &'static [usize],
+    pub(super) others: &'static [usize],
     /// How often each consumer looks.
-    rounds: &'static [usize],
-    fate: Fate,
+    pub(super) rounds: &'static [usize],
+    pub(super) fate: Fate,
     /// Consumers that find nothing sleep.
-    sleep: bool,
+    pub(super) sleep: bool,
 }
 
-const PLAN: Plan = Plan {
+pub(super) const PLAN: Plan = Plan {
     name: "",
     preemptions: 2,
     shift: 1,
@@ -404,7 +390,7 @@ fn consume(world: &World, who: usize, plan: &Plan) -> Consumer<Arc<Shared>> {
     consumer
 }
 
-fn run(plan: Plan) {
+pub(super) fn run(plan: Plan) {
     explore(plan.name, plan.preemptions, move || {
         let world = World::new(plan.shift, plan.counted);
         let mut times = [0; REGISTRATIONS];

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The kernel, as the included sources see it from `crate::`.
+
+pub use kevent_model::{
+    close::kernel::{
+        interrupt,
+        prelude, //
+    },
+    container_of, //
+};
+
+pub mod bindings {
+    pub use super::c::{
+        eventpoll::*,
+        file::*,
+        wait::*, //
+    };
+}
+
+/// What is C.
+pub mod c {
+    pub mod eventpoll;
+    pub mod file;
+    pub mod wait;
+}
+
+pub mod error {
+    pub use kevent_model::close::kernel::to_result;
+}
+
+pub mod types {
+    pub use kevent_model::close::kernel::{
+        ForeignOwnable,
+        Opaque, //
+    };
+}
+
+pub mod sync {
+    pub mod wait;
+
+    pub mod aref {
+        pub use super::super::fs::local::ARef;
+    }
+
+    pub use kevent_model::close::{
+        kernel::{
+            atomic,
+            Arc,
+            UniqueArc, //
+        },
+        rcu, //
+    };
+}
+
+pub mod fs {
+    pub mod local;
+    pub mod watch;
+
+    pub use local::LocalFile;
+}
+
+pub mod kevent {
+    pub mod queue;
+    pub mod source;
+}
+
+pub mod litmus;
+pub mod scenario;
