@@ -1,6 +1,8 @@
-//! `cargo xtask tables`: the tables of the document that are made from the list of tests.
+//! `cargo xtask tables`: the tables of the documents that are made from lists of tests, and from
+//! what the model explores.
 
 mod files;
+mod model;
 mod modes;
 
 use std::fs;
@@ -11,7 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use crate::cache::write_atomic;
 use crate::context::Context;
 
-/// Writes the tables of the document that are made from the list of tests.
+/// Writes the tables of the documents that are made from lists of tests, and from what the model
+/// explores.
 ///
 /// A cell that no test stands for is an error. `series` does this first.
 #[derive(clap::Args)]
@@ -31,26 +34,31 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     }
 }
 
+/// What is told of how bugs are found.
+const TESTING: &str = "Documentation/testing.md";
+
 /// Fails when a table is not what the tests give.
 pub fn check(repo: &Path) -> Result<()> {
-    let (old, new) = both(repo)?;
-    if old != new {
-        bail!("the tables of {DOCUMENT} are not up to date; `cargo xtask tables` writes them");
+    for (name, old, new) in documents(repo)? {
+        if old != new {
+            bail!("the tables of {name} are not up to date; `cargo xtask tables` writes them");
+        }
     }
     Ok(())
 }
 
 /// Writes the tables.
 pub fn update(repo: &Path) -> Result<()> {
-    let (old, new) = both(repo)?;
-    if old != new {
-        write_atomic(&repo.join(DOCUMENT), new)?;
+    for (name, old, new) in documents(repo)? {
+        if old != new {
+            write_atomic(&repo.join(name), new)?;
+        }
     }
     Ok(())
 }
 
-/// The document as it is, and with the tables that the tests give.
-fn both(repo: &Path) -> Result<(String, String)> {
+/// The documents as they are, and with the tables that the tests give.
+fn documents(repo: &Path) -> Result<[(&'static str, String, String); 2]> {
     let read = |name: &str| {
         let path = repo.join(name);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -58,24 +66,49 @@ fn both(repo: &Path) -> Result<(String, String)> {
     let old = read(DOCUMENT)?;
     let new = replace(&old, "modes", &modes::table(&read("selftests/modes.c")?)?)?;
     let new = replace(&new, "files", &files::table(&read("selftests/files.c")?)?)?;
-    Ok((old, new))
+    let testing = read(TESTING)?;
+    let explored = model::explored(&read("scripts/model/explored.txt")?)?;
+    let filled = fill(&testing, "explored", &explored)?;
+    let filled = fill(&filled, "handshakes", &model::handshakes(&read, &old)?)?;
+    Ok([(DOCUMENT, old, new), (TESTING, testing, filled)])
+}
+
+/// The same in Markdown.
+fn fill(text: &str, name: &str, table: &str) -> Result<String> {
+    let marker = |what| format!("<!-- {name} {what} -->\n");
+    between(
+        text,
+        &marker("begin"),
+        &marker("end"),
+        &format!("\n{table}\n"),
+    )
 }
 
 /// `text` with what stands between the markers of `name` replaced.
 fn replace(text: &str, name: &str, table: &str) -> Result<String> {
-    let begin = format!(".. kevent-{name}-begin\n");
-    let end = format!(".. kevent-{name}-end\n");
+    let marker = |what| format!(".. kevent-{name}-{what}\n");
+    between(
+        text,
+        &marker("begin"),
+        &marker("end"),
+        &format!("\n{table}\n"),
+    )
+}
+
+/// `text` with what stands between two lines replaced.
+fn between(text: &str, begin: &str, end: &str, table: &str) -> Result<String> {
     let at = |marker: &str| {
+        let line = marker.trim_end();
         text.find(marker)
-            .with_context(|| format!("{DOCUMENT} has no line `{}`", marker.trim_end()))
+            .with_context(|| format!("there is no line `{line}`"))
     };
-    let (first, last) = (at(&begin)? + begin.len(), at(&end)?);
+    let (first, last) = (at(begin)? + begin.len(), at(end)?);
     let head = text.get(..first).context("markers in the wrong order")?;
     let tail = &text[last..];
     if last < first {
-        bail!("{DOCUMENT}: `{}` is above its begin", end.trim_end());
+        bail!("`{}` is above its begin", end.trim_end());
     }
-    Ok(format!("{head}\n{table}\n{tail}"))
+    Ok(format!("{head}{table}{tail}"))
 }
 
 /// A table of reStructuredText.

@@ -44,7 +44,7 @@ pub fn host(ctx: &Context) -> Result<Ended> {
     test(ctx, "host", &mut cargo)
 }
 
-/// Every interleaving of the ring's protocol.
+/// Every interleaving of the ring's protocol, and of what meets the last close of a file.
 pub fn loom(ctx: &Context) -> Result<Ended> {
     let mut cargo = cargo(ctx)?;
     cargo.args(["test", "--package", "kevent-model", "--test", "loom"]);
