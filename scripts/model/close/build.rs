@@ -15,6 +15,7 @@ use std::{
 
 /// The files of the kernel, below `rust-kevent/`.
 const KERNEL: &[&str] = &[
+    "fs/poll",
     "fs/watch",
     "kevent/ctl",
     "kevent/queue",
@@ -36,7 +37,7 @@ const MODEL: &[(&str, &str)] = &[
 ];
 
 /// Files of the kernel that go there as a whole.
-const WHOLE: &[&str] = &["fs/watch", "sync/wait"];
+const WHOLE: &[&str] = &["fs/poll", "fs/watch", "sync/wait"];
 
 /// What a host's compiler reads otherwise, in all files that go there as a whole.
 const OTHERWISE: &[(&str, &str)] = &[
@@ -44,7 +45,20 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("extern \"C\" fn", "extern \"C-unwind\" fn"),
     // Without the procedural macros.
     ("#[pin_data(PinnedDrop)]\n", ""),
+    ("#[pin_data]\n", ""),
     ("    #[pin]\n", ""),
+    (
+        "first <- WaitEntry::new(data),",
+        "first: WaitEntry::new(data).make(),",
+    ),
+    (
+        "let this = watch.as_mut().project();",
+        "let this = unsafe { watch.as_mut().get_unchecked_mut() };",
+    ),
+    (
+        "(this.first.as_ref(), this.others)",
+        "(unsafe { Pin::new_unchecked(&this.first) }, &mut this.others)",
+    ),
     (
         "self.project().told",
         "unsafe { &mut self.get_unchecked_mut().told }",

@@ -474,26 +474,23 @@ unsafe fn ep_remove_epi(items: &mut Vec<*mut epitem>, epi: *mut epitem) {
     heap::free_rcu(epi);
 }
 
-/// `ep_remove()`. Whether the item is gone.
-unsafe fn ep_remove(items: &mut Vec<*mut epitem>, epi: *mut epitem) -> bool {
+unsafe fn ep_remove(ep: *mut eventpoll, items: &mut Vec<*mut epitem>, epi: *mut epitem) {
     let Some(file) = epi_fget(epi) else {
-        return false;
+        return;
     };
     ep_remove_file(epi, file);
     ep_remove_epi(items, epi);
+    let last = ep_put(ep);
+    assert!(!last);
     fput(file);
-    true
 }
 
 /// `epoll_ctl(EPOLL_CTL_DEL)` of the only item, if it is there.
 pub unsafe fn epoll_del(epoll: *mut file) {
     let ep = ep_of(epoll);
     let mut items = (*ep).mtx.lock();
-    let first = items.first().copied();
-    if first.is_some_and(|epi| unsafe { ep_remove(&mut items, epi) }) {
-        drop(items);
-        let last = ep_put(ep);
-        assert!(!last);
+    if let Some(&epi) = items.first() {
+        ep_remove(ep, &mut items, epi);
     }
 }
 
@@ -501,10 +498,7 @@ pub unsafe fn epoll_del(epoll: *mut file) {
 pub unsafe fn ep_eventpoll_release(ep: *mut eventpoll) {
     let mut items = (*ep).mtx.lock();
     for epi in items.clone() {
-        if ep_remove(&mut items, epi) {
-            let last = ep_put(ep);
-            assert!(!last);
-        }
+        ep_remove(ep, &mut items, epi);
     }
     drop(items);
     if ep_put(ep) {

@@ -57,6 +57,7 @@ pub struct file {
     pub f_lock: Lock,
     /// NULL, a watch with its marks, or a head.
     pub f_ep: Atomic<usize>,
+    pub f_op: *const file_operations,
     behind: Cell<Behind>,
 }
 
@@ -158,6 +159,7 @@ pub unsafe fn open(behind: Behind) -> *mut file {
                 f_ref: AtomicUsize::new(FILE_REF_ONEREF),
                 f_lock: Lock::new(()),
                 f_ep: Atomic::new(0),
+                f_op: &file_operations { poll: Some(()) },
                 behind: Cell::new(behind),
             },
         );
@@ -260,4 +262,42 @@ pub unsafe fn get_file_active(place: *mut Atomic<*mut file>) -> *mut file {
     }
     fput(file);
     null_mut()
+}
+
+/// `struct poll_table_struct`.
+pub struct poll_table {
+    pub _qproc:
+        Option<unsafe extern "C-unwind" fn(*mut file, *mut wait_queue_head, *mut poll_table)>,
+    pub _key: u32,
+}
+
+/// Whether there is a poll method.
+pub struct file_operations {
+    pub poll: Option<()>,
+}
+
+/// `vfs_poll()`, of a file that is ready for nothing.
+pub unsafe fn vfs_poll(file: *mut file, table: *mut poll_table) -> u32 {
+    match file::of(file).behind() {
+        Behind::Queue(head) | Behind::Lent(head) => {
+            if let Some(qproc) = (*table)._qproc {
+                qproc(file, head, table);
+            }
+        }
+        Behind::Epoll(_) => unreachable!(),
+    }
+    0
+}
+
+pub const FDPUT_FPUT: u64 = 1;
+pub const FDPUT_POS_UNLOCK: u64 = 2;
+
+/// `struct fd`.
+pub struct fd {
+    pub word: usize,
+}
+
+/// No descriptors here.
+pub unsafe fn fdget(_: u32) -> fd {
+    fd { word: 0 }
 }

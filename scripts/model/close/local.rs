@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Files in Rust: rust/kernel/fs/file.rs and rust-kevent/fs/poll.rs.
+//! Files in Rust: rust/kernel/fs/file.rs.
 
-use crate::{
-    bindings,
-    prelude::*,
-    sync::wait::RawWaitEntry, //
-};
+use crate::bindings;
 use std::{
     ops::Deref,
     ptr::NonNull, //
@@ -26,33 +22,6 @@ impl LocalFile {
 
     pub fn as_ptr(&self) -> *mut bindings::file {
         std::ptr::from_ref(self).cast_mut().cast()
-    }
-
-    /// `vfs_poll()` with a table that registers nobody.
-    pub fn poll(&self, _mask: u32) -> u32 {
-        unsafe { bindings::file::of(self.as_ptr()) };
-        1
-    }
-
-    /// The same of a file with one wait queue, which is not ready.
-    pub unsafe fn poll_wait<F>(
-        &self,
-        _mask: u32,
-        exclusive: bool,
-        first: Pin<&RawWaitEntry>,
-        _more: F,
-    ) -> Result<u32>
-    where
-        F: FnMut(*mut bindings::wait_queue_head) -> Result,
-    {
-        let file = unsafe { bindings::file::of(self.as_ptr()) };
-        match file.behind() {
-            bindings::Behind::Queue(head) | bindings::Behind::Lent(head) => {
-                unsafe { first.add(head, exclusive) };
-            }
-            bindings::Behind::Epoll(_) => unreachable!(),
-        }
-        Ok(0)
     }
 }
 

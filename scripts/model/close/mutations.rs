@@ -27,6 +27,17 @@ pub const CLOSE: &[Mutation] = &[
         RACE,
     ),
     mutation(
+        "watch_off_the_file_before_changed_entries",
+        "kevent/source/file",
+        "let member = exchange(&rare, None);
+        // SAFETY: `control` is held.
+        let lives = unsafe { self.del() };",
+        "let lives = unsafe { self.del() };
+        let member = exchange(&rare, None);",
+        "modified_and_close",
+        RACE,
+    ),
+    mutation(
         "closed_without_control",
         "kevent/source/file",
         "queue.control.lock().forget(&queue, handle, &watch);",
@@ -255,13 +266,16 @@ pub const CLOSE: &[Mutation] = &[
         "cve_2026_46242",
         "close/eventpoll",
         "    let Some(file) = epi_fget(epi) else {
-        return false;
+        return;
     };
     ep_remove_file(epi, file);
     ep_remove_epi(items, epi);
+    let last = ep_put(ep);
+    assert!(!last);
     fput(file);",
         "    ep_remove_file(epi, (*epi).ffd);
-    ep_remove_epi(items, epi);",
+    ep_remove_epi(items, epi);
+    ep_put(ep);",
         "epoll_del_and_close",
         RACE,
     ),

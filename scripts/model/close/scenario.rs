@@ -24,6 +24,7 @@ use crate::{
         queue::Queue,
         source::{
             ctl_add,
+            ctl_modify,
             ctl_remove,
             Tied, //
         }, //
@@ -185,6 +186,55 @@ pub fn release_and_close() {
     });
 }
 
+/// A registration changes by who then has the last reference to the file, beside a wake-up.
+pub fn modify_and_close() {
+    run("MODIFY, wake-up, last close", 3, || {
+        let (file, head) = open();
+        let queue = watch(file);
+        let [user, modifier] = [file.hold(), file.hold()];
+        let threads = [
+            spawn(move || {
+                head.wake();
+                unsafe { bindings::fput(user.get()) };
+            }),
+            spawn(move || file.close()),
+        ];
+        bindings::syscall(|| {
+            ctl_modify(&queue, file.get()).unwrap();
+            unsafe { bindings::fput(modifier.get()) };
+        });
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        ended(&queue);
+        release(queue);
+    });
+}
+
+/// What has changed is removed while the file goes, and its wait queue, with it or by itself.
+pub fn modified_and_close() {
+    run("REMOVE after MODIFY, last close", 3, || {
+        let (file, _) = open();
+        let queue = watch(file);
+        ctl_modify(&queue, file.get()).unwrap();
+        let thread = spawn(move || file.close());
+        bindings::syscall(|| ctl_remove(&queue, file.get()));
+        release(queue);
+        thread.join().unwrap();
+    });
+    run("POLLFREE, REMOVE after MODIFY, last close", 2, || {
+        let (file, head) = open_lent();
+        let queue = watch(file);
+        ctl_modify(&queue, file.get()).unwrap();
+        let threads = [spawn(move || head.free()), spawn(move || file.close())];
+        bindings::syscall(|| ctl_remove(&queue, file.get()));
+        release(queue);
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
 /// The wait queue goes away beside REMOVE and a wake-up.
 pub fn pollfree_and_remove() {
     run("POLLFREE, REMOVE", 3, || {
@@ -201,7 +251,7 @@ pub fn pollfree_and_remove() {
 
 /// The wait queue goes away beside the last close and the close of the queue.
 pub fn pollfree_and_close() {
-    run("POLLFREE, last close, close of the queue", 2, || {
+    run("POLLFREE, last close, close of the queue", 3, || {
         let (file, head) = open_lent();
         let queue = watch(file);
         let threads = [spawn(move || head.free()), spawn(move || file.close())];
@@ -214,7 +264,7 @@ pub fn pollfree_and_close() {
 
 /// Two queues watch the file, and both cease to.
 pub fn two_watches() {
-    run("two watches, two REMOVEs, last close", 2, || {
+    run("two watches, two REMOVEs, last close", 3, || {
         let (file, _) = open();
         let queues = [watch(file), watch(file)];
         let thread = spawn(move || file.close());
@@ -379,17 +429,25 @@ pub fn epoll_path_check() {
     );
 }
 
-/// epoll by itself: an item goes while its file closes.
+/// epoll by itself: an item goes while its file closes, which may be an eventpoll too.
 pub fn epoll_del_and_close() {
-    run("EPOLL_CTL_DEL, last close", 3, || {
-        let (file, _) = open();
-        let epoll = Ptr(unsafe { bindings::epoll_create() });
-        unsafe { bindings::epoll_add(epoll.get(), file.get(), false) };
-        let thread = spawn(move || file.close());
-        bindings::syscall(|| unsafe { bindings::epoll_del(epoll.get()) });
-        thread.join().unwrap();
-        epoll.close();
-    });
+    for (name, nested) in [
+        ("EPOLL_CTL_DEL, last close of an eventpoll", true),
+        ("EPOLL_CTL_DEL, last close", false),
+    ] {
+        run(name, 3, move || {
+            let epoll = Ptr(unsafe { bindings::epoll_create() });
+            let file = match nested {
+                true => Ptr(unsafe { bindings::epoll_create() }),
+                false => open().0,
+            };
+            unsafe { bindings::epoll_add(epoll.get(), file.get(), false) };
+            let thread = spawn(move || file.close());
+            bindings::syscall(|| unsafe { bindings::epoll_del(epoll.get()) });
+            thread.join().unwrap();
+            epoll.close();
+        });
+    }
 }
 
 /// epoll by itself: a walk up from an eventpoll while the one above goes.

@@ -12,6 +12,7 @@ use super::queue::{
 use crate::{
     bindings,
     fs::{
+        poll::PollWatch,
         watch::{
             CloseFn,
             FileWatch, //
@@ -25,7 +26,8 @@ use crate::{
             Wakeup,
             Woken, //
         },
-        Arc, //
+        Arc,
+        SpinLock, //
     }, //
 };
 use kevent_model::{
@@ -42,7 +44,8 @@ use kevent_model::{
         registration::Nature,
         ring::Repeat,
         state::Removed, //
-    }, //
+    },
+    new_spinlock, //
 };
 
 /// Nobody traces.
@@ -54,6 +57,8 @@ pub(crate) mod trace {
     };
 
     pub(crate) fn fire(_: &Queue, _: u32, _: bool) {}
+
+    pub(crate) fn add(_: &Queue, _: &Event) {}
 
     pub(crate) fn remove(_: &Queue, _: &Event, _: bool) {}
 }
@@ -79,6 +84,10 @@ impl Limit {
 
 /// Of the kernel's, what this model calls.
 pub(crate) trait Tie: Send + Sync {
+    fn prepare(&self, request: &Event) -> Result;
+
+    fn start(&self, request: &Event) -> Option<Fired>;
+
     fn end(&self);
 
     fn look(&self, finished: bool) -> Option<Fired>;
@@ -135,6 +144,8 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     type Want: Copy + Unpin + Send + Sync;
 
     unsafe fn new(file: &LocalFile, wanted: u32) -> Result<(Self, Self::Want)>;
+    fn change(want: Self::Want, wanted: u32) -> Self::Want;
+    fn wanted(want: Self::Want) -> u32;
     fn poll_bits(mask: u32) -> u32;
     fn keys(mask: u32) -> u32;
     fn found(&self, ready: u32) -> Fired;
@@ -150,6 +161,14 @@ impl Kind for Plain {
 
     unsafe fn new(_: &LocalFile, wanted: u32) -> Result<(Self, u32)> {
         Ok((Plain, wanted))
+    }
+
+    fn change(_: u32, wanted: u32) -> u32 {
+        wanted
+    }
+
+    fn wanted(want: u32) -> u32 {
+        want
     }
 
     fn poll_bits(mask: u32) -> u32 {
@@ -188,17 +207,47 @@ impl Nested {
     }
 }
 
-/// Nor has one several wait queues.
-pub(crate) struct Rare<K>(std::marker::PhantomData<K>);
+/// Nor does anybody take turns.
+pub(crate) struct Member;
 
-pub(crate) type Watch<K> = FileWatch<Told<K>>;
-
-impl<K: Kind> Watch<K> {
-    fn end_rare(&self, _: Pin<&Rare<K>>) {
+impl Member {
+    fn new(_: &LocalFile, _: Target) -> Result<Arc<Self>> {
         unreachable!()
     }
 
-    fn replace_first(&self, _: &LocalFile, _: &Event, _: Option<Nested>) -> Result<u32> {
+    fn leave(&self) {
+        unreachable!()
+    }
+
+    fn pass_on(&self, _: &Fired, _: u32) {
+        unreachable!()
+    }
+}
+
+fn accounted() {}
+
+pub(crate) type Watch<K> = FileWatch<Told<K>>;
+
+// From kevent/source/file.rs: pub(crate) struct Rare<K: Kind> {
+
+// From kevent/source/file.rs: enum Entries<K: Kind> {
+
+// From kevent/source/file.rs: impl<K: Kind> Entries<K> {
+
+// From kevent/source/file.rs: fn exchange<K: Kind>(
+
+// From kevent/source/file.rs: impl<K: Kind> Watch<K> {
+
+// From kevent/source/file.rs: pub(crate) struct Special<K: Kind> {
+
+// From kevent/source/file.rs: impl<K: Kind> Clone for Special<K> {
+
+impl<K: Kind> WakeFn for Special<K> {
+    fn wake(&self, _: u32, _: &Wakeup) -> Woken {
+        unreachable!()
+    }
+
+    fn gone(&self) {
         unreachable!()
     }
 }
@@ -212,22 +261,30 @@ fn with_file<R>(request: &Event, work: impl FnOnce(&LocalFile) -> Result<R>) -> 
 // From kevent/source/file.rs: pub(super) fn add<K: Kind>(
 
 impl<K: Kind> Tie for Watch<K> {
+    // From kevent/source/file.rs: fn prepare(&self, request: &Event) -> Result {
+
+    // From kevent/source/file.rs: fn start(&self, request: &Event) -> Option<Fired> {
+
     // From kevent/source/file.rs: fn end(&self) {
 
     // From kevent/source/file.rs: fn look(&self, _finished: bool) -> Option<Fired> {
 
     // From kevent/source/file.rs: fn is_of(&self, request: &Event) -> Result<bool> {
 
+    // From kevent/source/file.rs: fn pass_on(&self, untaken: &Fired) {
+
     // From kevent/source/file.rs: fn always(&self) -> u32 {
 }
 
 impl<K: Kind> CloseFn for Told<K> {
-    type Instead = Rare<K>;
+    type Instead = SpinLock<Rare<K>>;
 
     // From kevent/source/file.rs: fn closed(watch: Arc<Watch<K>>) {
 }
 
 // From kevent/source/file.rs: pub(crate) struct Told<K: Kind> {
+
+// From kevent/source/file.rs: impl<K: Kind> Clone for Told<K> {
 
 impl<K: Kind> WakeFn for Told<K> {
     fn wake(&self, key: u32, _: &Wakeup) -> Woken {
@@ -244,6 +301,8 @@ impl<K: Kind> WakeFn for Told<K> {
 }
 
 impl<K: Kind> Told<K> {
+    // From kevent/source/file.rs: fn wanted(&self) -> u32 {
+
     fn report(&self, fired: &Fired) -> bool {
         let told = Queue::report(&self.target, fired, K::ALWAYS, false, Some(&self.repeat));
         heap::touch(self);
@@ -253,8 +312,16 @@ impl<K: Kind> Told<K> {
 
 /// Of kevent/source.rs, for one type.
 mod source {
-    pub(super) fn lookup(_: u32) -> super::Result {
-        Ok(())
+    pub(super) struct Known;
+
+    impl Known {
+        pub(super) fn check(&self, _: &super::Event) -> super::Result {
+            Ok(())
+        }
+    }
+
+    pub(super) fn lookup(_: u32) -> super::Result<Known> {
+        Ok(Known)
     }
 }
 
@@ -265,6 +332,8 @@ fn answer(record: &mut Event, result: u32, _error: u32) {
 fn refuse(_: &mut Event, _: Error) {}
 
 // From kevent/ctl.rs: fn remove<const N: usize>(
+
+// From kevent/ctl.rs: fn modify(
 
 fn request(file: *mut bindings::file) -> Event {
     Event {
@@ -297,4 +366,17 @@ pub(crate) fn ctl_remove(queue: &Arc<Queue>, file: *mut bindings::file) -> bool 
     let (done, _) = remove::<1>(queue, &mut control, &mut [request(file)]);
     control.settle(queue);
     done != 0
+}
+
+/// `kevent_ctl(KEVENT_CTL_MODIFY)` of one record, for other bits, by who holds the file.
+pub(crate) fn ctl_modify(queue: &Arc<Queue>, file: *mut bindings::file) -> Result<u32> {
+    let mut request = Event {
+        mask: 3,
+        ..request(file)
+    };
+    let mut control = queue.control.lock();
+    control.reap(queue);
+    let modified = modify(queue, &mut control, &mut request);
+    control.settle(queue);
+    modified
 }

@@ -4,6 +4,7 @@
 
 pub use kevent_model::{
     close::kernel::{
+        alloc,
         interrupt,
         prelude, //
     },
@@ -49,12 +50,14 @@ pub mod sync {
             Arc,
             UniqueArc, //
         },
+        lock::Lock as SpinLock,
         rcu, //
     };
 }
 
 pub mod fs {
     pub mod local;
+    pub mod poll;
     pub mod watch;
 
     pub use local::LocalFile;

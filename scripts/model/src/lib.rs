@@ -17,12 +17,13 @@
 //!
 //! # The last close of a file
 //!
-//! A second model, in `close/`, is of what meets there: REMOVE, the close of a queue, wake-ups,
-//! wait queues that go away, epoll. `close/build.rs` puts it together from
+//! A second model, in `close/`, is of what meets there: REMOVE, MODIFY, the close of a queue,
+//! wake-ups, wait queues that go away, epoll. `close/build.rs` puts it together from
 //!
-//! * `sync/wait.rs` and `fs/watch.rs`, as they are but for procedural macros;
+//! * `sync/wait.rs`, `fs/poll.rs` and `fs/watch.rs`, as they are but for procedural macros;
 //! * of `kevent/queue.rs`, `source/file.rs` and `ctl.rs` the functions that end, forget, remove,
-//!   release and add registrations, by their text, on the state machine of the first model;
+//!   release, add and change registrations, by their text, on the state machine of the first
+//!   model;
 //! * C, written again: `close/eventpoll.rs` for fs/eventpoll.c with the series' edit,
 //!   `close/file.rs` for files and their references, `close/wait.rs` for wait queues.
 //!

@@ -52,7 +52,7 @@ mod close {
     }
 
     holds! { scenario, super::trees::whole::scenario:
-        remove_and_close release_and_close pollfree_and_remove pollfree_and_close two_watches
+        remove_and_close release_and_close modify_and_close modified_and_close pollfree_and_remove pollfree_and_close two_watches
         add_and_remove remove_and_add look_and_close look_and_remove epoll_beside epoll_path_check
         epoll_del_and_close epoll_upwards
     }

@@ -97,6 +97,13 @@ pub fn finish() {
     });
 }
 
+/// What a type is called, without its module and parameters.
+pub fn name<T>() -> &'static str {
+    let name = std::any::type_name::<T>();
+    let name = name.split('<').next().unwrap_or(name);
+    name.rsplit("::").next().unwrap_or(name)
+}
+
 /// As `kmalloc()`.
 pub fn alloc<T>(what: &'static str, value: T) -> *mut T {
     let layout = Layout::new::<T>();

@@ -11,7 +11,6 @@ use loom::sync::atomic::{
 use std::{
     cell::UnsafeCell,
     convert::Infallible,
-    marker::PhantomData,
     mem::{
         offset_of,
         MaybeUninit, //
@@ -26,10 +25,15 @@ use std::{
 
 /// What sources have by `crate::prelude::*`.
 pub mod prelude {
+    /// As the kernel has it.
+    #[allow(non_camel_case_types)]
+    pub type c_ulong = usize;
+
     pub use super::{
         code::*,
         Error,
         KBox,
+        KVec,
         Now,
         PinInit,
         PinnedDrop,
@@ -58,6 +62,7 @@ pub type Result<T = (), E = Error> = std::result::Result<T, E>;
 pub mod code {
     use super::Error;
 
+    pub const EPERM: Error = Error(-1);
     pub const ENOENT: Error = Error(-2);
     pub const EBADF: Error = Error(-9);
     pub const ENOMEM: Error = Error(-12);
@@ -104,6 +109,14 @@ macro_rules! pin_init {
 pub trait PinInit<T, E = Infallible> {
     /// What it makes.
     fn make(self) -> T;
+}
+
+/// As the kernel's, of what has no destructor to be told of.
+#[macro_export]
+macro_rules! new_spinlock {
+    ($made:expr) => {
+        $crate::close::kernel::Now($crate::close::lock::Lock::new($made))
+    };
 }
 
 /// One that has done its work.
@@ -160,12 +173,10 @@ unsafe impl<T: Send + Sync> Sync for Arc<T> {}
 impl<T> Arc<T> {
     /// An object.
     pub fn new(data: T, _flags: ()) -> Result<Self> {
-        Self::named(std::any::type_name::<T>(), data)
+        Self::named(heap::name::<T>(), data)
     }
 
     fn named(name: &'static str, data: T) -> Result<Self> {
-        let name = name.split('<').next().unwrap_or(name);
-        let name = name.rsplit("::").next().unwrap_or(name);
         let count = AtomicUsize::new(1);
         let counted = heap::alloc(name, Counted { count, data });
         Ok(Arc(NonNull::new(counted).ok_or(code::ENOMEM)?))
@@ -270,7 +281,7 @@ impl<T> UniqueArc<T> {
     /// Room for one.
     pub fn new_uninit(_flags: ()) -> Result<UniqueArc<MaybeUninit<T>>> {
         let place = MaybeUninit::uninit();
-        Ok(UniqueArc(Arc::named(std::any::type_name::<T>(), place)?))
+        Ok(UniqueArc(Arc::named(heap::name::<T>(), place)?))
     }
 }
 
@@ -305,8 +316,78 @@ impl<T> DerefMut for UniqueArc<T> {
     }
 }
 
-/// Boxes; no object is made in one.
-pub struct KBox<T>(PhantomData<T>);
+/// A box.
+pub struct KBox<T>(NonNull<T>);
+
+// SAFETY: As std's.
+unsafe impl<T: Send> Send for KBox<T> {}
+// SAFETY: As std's.
+unsafe impl<T: Sync> Sync for KBox<T> {}
+
+impl<T> KBox<T> {
+    /// A box.
+    pub fn pin_init(init: impl PinInit<T>, _flags: ()) -> Result<Pin<Self>> {
+        let place = heap::alloc(heap::name::<T>(), init.make());
+        // SAFETY: It does not move.
+        Ok(unsafe { Pin::new_unchecked(KBox(NonNull::new(place).ok_or(code::ENOMEM)?)) })
+    }
+}
+
+impl<T> Deref for KBox<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        heap::touch(self.0.as_ptr());
+        // SAFETY: It is ours, and its memory stays.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> DerefMut for KBox<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        heap::touch(self.0.as_ptr());
+        // SAFETY: As above.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl<T> Drop for KBox<T> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: It is ours.
+            unsafe { std::ptr::drop_in_place(self.0.as_ptr()) };
+            heap::free(self.0.as_ptr());
+        }
+    }
+}
+
+/// A vector.
+pub struct KVec<T>(Vec<T>);
+
+impl<T> KVec<T> {
+    /// An empty one.
+    #[allow(clippy::new_without_default)]
+    pub const fn new() -> Self {
+        KVec(Vec::new())
+    }
+
+    /// One element more.
+    pub fn push(&mut self, element: T, _flags: ()) -> Result {
+        self.0.push(element);
+        Ok(())
+    }
+
+    /// The last element.
+    pub fn last(&self) -> Option<&T> {
+        self.0.last()
+    }
+}
+
+/// Allocation.
+pub mod alloc {
+    /// How.
+    pub type Flags = ();
+}
 
 /// What boxes can.
 pub trait ForeignOwnable: Sized {
@@ -337,11 +418,14 @@ pub trait ForeignOwnable: Sized {
 
 impl<T> ForeignOwnable for Pin<KBox<T>> {
     fn into_foreign(self) -> *mut std::ffi::c_void {
-        unreachable!()
+        // SAFETY: It does not move.
+        let this = std::mem::ManuallyDrop::new(unsafe { Pin::into_inner_unchecked(self) });
+        this.0.as_ptr().cast()
     }
 
-    unsafe fn from_foreign(_: *mut std::ffi::c_void) -> Self {
-        unreachable!()
+    unsafe fn from_foreign(pointer: *mut std::ffi::c_void) -> Self {
+        // SAFETY: By the safety requirement.
+        unsafe { Pin::new_unchecked(KBox(NonNull::new_unchecked(pointer.cast()))) }
     }
 
     type Borrowed<'a>
@@ -349,19 +433,13 @@ impl<T> ForeignOwnable for Pin<KBox<T>> {
     where
         T: 'a;
 
-    unsafe fn borrow<'a>(_: *mut std::ffi::c_void) -> Pin<&'a T>
+    unsafe fn borrow<'a>(pointer: *mut std::ffi::c_void) -> Pin<&'a T>
     where
         T: 'a,
     {
-        unreachable!()
-    }
-}
-
-impl<T> Deref for KBox<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        unreachable!()
+        heap::touch(pointer);
+        // SAFETY: By the safety requirement.
+        unsafe { Pin::new_unchecked(&*pointer.cast()) }
     }
 }
 
