@@ -276,9 +276,13 @@ pub struct file_operations {
     pub poll: Option<()>,
 }
 
+/// Asks [`vfs_poll()`] which wait queue the file has.
+pub const WHOSE: u32 = 1 << 30;
+
 /// `vfs_poll()`, of a file that is ready for nothing.
 pub unsafe fn vfs_poll(file: *mut file, table: *mut poll_table) -> u32 {
     match file::of(file).behind() {
+        Behind::Queue(head) if (*table)._key == WHOSE => return head.addr() as u32,
         Behind::Queue(head) | Behind::Lent(head) => {
             if let Some(qproc) = (*table)._qproc {
                 qproc(file, head, table);

@@ -141,6 +141,10 @@ impl Queue {
 
     // From kevent/queue.rs: pub(crate) fn found_at(
 
+    fn found_again(&self, asked: &Asked<Tied>, fired: &Fired) {
+        self.found(asked, fired);
+    }
+
     // From kevent/queue.rs: pub(crate) fn look_again(&self, left: &mut u32) {
 
     // From kevent/queue.rs: pub(crate) fn release(&self) {

@@ -327,10 +327,8 @@ pub fn remove_and_add() {
 
 /// Asks the file with this wait queue what is true.
 fn look(asked: Asked<Tied>, head: Ptr<wait_queue_head>) {
-    if let Some(file) = asked.tie.0.file() {
-        let behind = unsafe { file::of(file.as_ptr()) }.behind();
-        let same = matches!(behind, Behind::Queue(queue) if queue == head.get());
-        assert!(same, "wrong: another file");
+    if let Some(whose) = asked.tie.0.poll(bindings::WHOSE) {
+        assert_eq!(whose, head.get().addr() as u32, "wrong: another file");
     }
 }
 

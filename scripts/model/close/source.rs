@@ -36,6 +36,7 @@ use kevent_model::{
         event::{
             Event,
             Fired,
+            REQ_ET,
             REQ_EXCLUSIVE,
             RET_BROKEN,
             RET_DONE,
@@ -202,7 +203,7 @@ impl Operations {
 struct Nested;
 
 impl Nested {
-    fn new(_: u64, _: u64, _: u64) -> Result<Self> {
+    fn new(_: u64, _: u64) -> Result<Self> {
         unreachable!()
     }
 }
@@ -225,6 +226,10 @@ impl Member {
 }
 
 fn accounted() {}
+
+const EDGE: u32 = 1 << 31;
+
+// From kevent/source/file.rs: fn edge(request: &Event) -> u32 {
 
 pub(crate) type Watch<K> = FileWatch<Told<K>>;
 

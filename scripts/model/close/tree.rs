@@ -40,8 +40,8 @@ pub mod types {
 pub mod sync {
     pub mod wait;
 
-    pub mod aref {
-        pub use super::super::fs::local::ARef;
+    pub mod poll {
+        pub use super::super::bindings::POLLFREE;
     }
 
     pub use kevent_model::close::{
