@@ -24,6 +24,9 @@ pub struct Qemu {
     pub machine: &'static str,
     /// The guest's first serial port.
     pub console: &'static str,
+    /// What Linux must not look for at boot if its time is the host's, which may keep the emulator from
+    /// running just then.
+    pub unhurried: &'static str,
 }
 
 /// A C compiler for programs of the guest.
@@ -67,6 +70,8 @@ const X86_64: Facts = Facts {
         counted_cpu: "max,-rdrand,-rdseed",
         machine: "q35",
         console: "ttyS0",
+        // The interrupts of a timer.
+        unhurried: " no_timer_check",
     }),
     compiler: HOST_GCC,
     compat: Some(GuestCompiler {
@@ -91,6 +96,7 @@ const ARM64: Facts = Facts {
         counted_cpu: "max",
         machine: "virt",
         console: "ttyAMA0",
+        unhurried: "",
     }),
     compiler: GuestCompiler {
         program: "aarch64-linux-gnu-gcc",

@@ -197,6 +197,7 @@ pub fn qemu(
         counted_cpu,
         machine,
         console,
+        unhurried,
         ..
     } = machine;
     let mut qemu = command(program);
@@ -237,7 +238,8 @@ pub fn qemu(
             boot.cpus,
             u32::from(boot.counted),
             mode.options(boot)
-        ) + if boot.patience > 1 { LOCKUPS } else { "" },
+        ) + if boot.patience > 1 { LOCKUPS } else { "" }
+            + if boot.counted { "" } else { unhurried },
     );
     qemu
 }
@@ -296,6 +298,8 @@ mod tests {
             assert!(counted.contains(option), "{counted}");
             assert!(!smp.contains(option), "{smp}");
         }
+        assert!(smp.contains(" no_timer_check"), "{smp}");
+        assert!(!counted.contains("no_timer_check"), "{counted}");
     }
 
     #[test]
