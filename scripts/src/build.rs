@@ -1,8 +1,7 @@
 //! `cargo xtask build`: configures and builds the kernel out of its tree.
 
 mod config;
-mod each;
-mod touched;
+pub mod state;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,11 +40,6 @@ pub struct Args {
     /// Only configure
     #[arg(long)]
     pub configure: bool,
-
-    /// Build the kernel after each patch, with CONFIG_KEVENT off and on: Rust and what the
-    /// series touches. A warning is a failure
-    #[arg(long, conflicts_with_all = ["kernel", "config", "variant", "configure"])]
-    pub each: bool,
 }
 
 /// A kernel that was built.
@@ -60,9 +54,6 @@ pub struct Kernel {
 }
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
-    if args.each {
-        return each::run(ctx);
-    }
     let kernel = ensure(ctx, args.flavour.flavour(), &args)?;
     if args.configure {
         println!("{}", kernel.folder.join(".config").display());
@@ -249,7 +240,7 @@ impl Build<'_> {
         write_atomic(&self.folder.join("configured"), stamp)
     }
 
-    /// Builds the targets and gives what make wrote.
+    /// Builds the targets, which may be variables too, and gives what make wrote.
     fn build(&self, targets: &[&str], step: &Step) -> Result<String> {
         let jobs = std::thread::available_parallelism().map_or(1, |count| count.get());
         let mut make = self.make()?;

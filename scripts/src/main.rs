@@ -4,6 +4,7 @@ mod apt;
 mod arch;
 mod base;
 mod cache;
+mod checkpatch;
 mod command;
 mod context;
 mod debian;
@@ -18,6 +19,7 @@ mod tools;
 mod abi;
 mod bench;
 mod build;
+mod check;
 mod demo;
 mod detectors;
 mod mutants;
@@ -76,6 +78,8 @@ enum Verb {
     Send(send::Args),
     /// Configures and builds the kernel
     Build(build::Args),
+    /// Checks each patch of the series by itself, as reviewers will
+    Check(check::Args),
     /// Boots the kernel in QEMU and runs the selftests
     Run(run::Args),
     /// Does everything at once, and accounts for each event
@@ -108,6 +112,7 @@ fn main() -> ExitCode {
         Verb::Rebase(args) => rebase::run(&ctx, args),
         Verb::Send(args) => send::run(&ctx, args),
         Verb::Build(args) => build::run(&ctx, args),
+        Verb::Check(args) => check::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),
         Verb::Detectors(args) => detectors::run(&ctx, args),

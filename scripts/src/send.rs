@@ -1,6 +1,5 @@
 //! `cargo xtask send`: what would be mailed, and to whom.
 
-mod checkpatch;
 mod mailer;
 mod recipients;
 mod sender;
@@ -12,13 +11,13 @@ use anyhow::{Context as _, Result, ensure};
 use comfy_table::{Table, presets};
 
 use crate::cache::write_atomic;
+use crate::checkpatch::{self, Found, Kind};
 use crate::context::Context;
 use crate::git::EMAIL;
 use crate::progress::Step;
 use crate::series::{self, COVER};
 use crate::tree::{self, Tree};
 
-use checkpatch::{Found, Kind};
 use mailer::{Mail, Mailer};
 use recipients::Recipients;
 use sender::Sender;
@@ -114,7 +113,7 @@ fn check(tree: &Tree, patches: &[PathBuf]) -> Result<Vec<Found>> {
     let mut found = Vec::new();
     for patch in patches {
         step.update(&patch.display().to_string());
-        found.push(checkpatch::run(&tree.path, patch)?);
+        found.push(checkpatch::run(&tree.path, patch, &[])?);
     }
     step.done();
     Ok(found)

@@ -314,6 +314,51 @@ fn follow(
     Ok(report)
 }
 
+/// Boots a kernel to its end without a test program, with its console going to the file `console`,
+/// and gives what failed: KUnit, reports of the kernel, a hang.
+pub fn boot_alone(
+    ctx: &Context,
+    kernel: &Kernel,
+    archive: &Path,
+    console: &Path,
+) -> Result<Vec<TestResult>> {
+    let boot = &boot::boots(ctx.arch, kernel.flavour)[0];
+    let patterns = patterns(&ctx.repo)?;
+    let expected = Expected {
+        programs: Vec::new(),
+        plain: Vec::new(),
+        kunit: has_kunit(&kernel.config)?,
+        bench: false,
+    };
+    let limits = Limits {
+        silence: SILENCE * 2,
+        total: TOTAL,
+    };
+    let mode = Mode::Tests {
+        limit: 0,
+        patience: 1,
+    };
+    let guest = guest(ctx, kernel, boot, archive, mode)?;
+    let mut suite = Suite::new(&patterns, expected);
+    let how = session::follow(guest, Vec::new(), limits, |event| match event {
+        Event::Console(line) => {
+            suite.console(line);
+            Next::Go
+        }
+        Event::Report(line) => suite.report(&line),
+        Event::Qemu(line) => {
+            suite.console(line);
+            Next::Go
+        }
+    })?;
+    let report = suite.end(how);
+    write_atomic(console, report.console.join("\n") + "\n")?;
+    let failed = report.results.into_iter();
+    Ok(failed
+        .filter(|result| result.outcome == Outcome::Fail)
+        .collect())
+}
+
 /// One result, as it comes.
 fn show(place: &str, result: &TestResult) {
     let TestResult {

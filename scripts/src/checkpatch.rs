@@ -23,15 +23,23 @@ impl Kind {
     ];
 }
 
-struct Report {
+pub struct Report {
     kind: Kind,
     /// Such as LONG_LINE.
-    name: String,
-    line: String,
+    pub name: String,
+    /// All of it: `FILE:LINE: KIND:TYPE: MESSAGE`.
+    pub line: String,
+}
+
+impl Report {
+    /// The file that it is about; that of the patch where it is about the message.
+    pub fn file(&self) -> &str {
+        self.line.split_once(':').map_or("", |(file, _)| file)
+    }
 }
 
 /// What was found in one patch.
-pub struct Found(Vec<Report>);
+pub struct Found(pub Vec<Report>);
 
 impl Found {
     pub fn count(&self, kind: Kind) -> usize {
@@ -39,17 +47,19 @@ impl Found {
     }
 }
 
-pub fn run(tree: &Path, patch: &Path) -> Result<Found> {
+/// Looks at a patch with `--strict` and more options.
+pub fn run(tree: &Path, patch: &Path, options: &[&str]) -> Result<Found> {
     let mut perl = command("perl");
     perl.current_dir(tree).arg("scripts/checkpatch.pl").args([
         "--strict",
         "--terse",
         "--show-types",
         "--color=never",
-        "--",
     ]);
     // It fails when it has something to say.
     let output = perl
+        .args(options)
+        .arg("--")
         .arg(patch)
         .output()
         .with_context(|| format!("cannot start `{}`", show(&perl)))?;
@@ -65,7 +75,7 @@ pub fn run(tree: &Path, patch: &Path) -> Result<Found> {
 }
 
 /// The lines `FILE:LINE: KIND:TYPE: MESSAGE`.
-fn parse(text: &str) -> Found {
+pub fn parse(text: &str) -> Found {
     let report = |line: &str| {
         let (found, _message) = line.split_once(": ")?.1.split_once(": ")?;
         let (kind, name) = found.split_once(':')?;

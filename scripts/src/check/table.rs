@@ -1,0 +1,97 @@
+//! The patches and the checks, and below them why a cell failed.
+
+use comfy_table::{Table, presets};
+
+use super::states::State;
+use super::{Cell, Outcome, Verdict};
+use crate::guest::results::Tally;
+use crate::progress::seconds;
+
+/// How many findings of a cell are shown, and how many lines of each.
+const FINDINGS: usize = 5;
+const LINES: usize = 8;
+
+/// The table, and below it what is to be known of cells that failed.
+pub fn report(states: &[&State], outcome: &Outcome) -> String {
+    let mut text = table(states, outcome).to_string();
+    text.push('\n');
+    for (state, cells) in states.iter().zip(&outcome.cells) {
+        for cell in cells {
+            if let Verdict::Failed { findings, log } = &cell.verdict {
+                text.push_str(&format!("\nFAIL {} {}\n", state.number, cell.check));
+                findings.iter().take(FINDINGS).for_each(|finding| {
+                    let lines = finding.lines().take(LINES);
+                    lines.for_each(|line| text.push_str(&format!("  {line}\n")));
+                });
+                if findings.len() > FINDINGS {
+                    let more = findings.len() - FINDINGS;
+                    text.push_str(&format!("  and {more} more\n"));
+                }
+                text.push_str(&format!("  all of it: {}\n", log.display()));
+            }
+        }
+    }
+    for what in &outcome.missing {
+        text.push_str(&format!("\nMISSING {what}\n"));
+    }
+    for what in &outcome.wrong {
+        text.push_str(&format!("\nFAIL {what}\n"));
+    }
+    let cells = outcome.cells.iter().flatten();
+    let count = |verdict| cells.clone().filter(|cell| cell.verdict == verdict).count();
+    match count(Verdict::NotRun) {
+        0 => {}
+        cells => text.push_str(&format!(
+            "\n{cells} cells were not run with these sources: cargo xtask check\n"
+        )),
+    }
+    text
+}
+
+fn table(states: &[&State], outcome: &Outcome) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    let checks = outcome.cells.first().into_iter().flatten();
+    // A name of several words is as many lines.
+    let checks = checks.map(|cell| cell.check.replace(' ', "\n"));
+    table.set_header(["patch".to_owned()].into_iter().chain(checks));
+    for (state, cells) in states.iter().zip(&outcome.cells) {
+        let subject: String = state.subject.chars().take(40).collect();
+        let name = format!("{} {subject}", state.number);
+        table.add_row([name].into_iter().chain(cells.iter().map(word)));
+    }
+    table
+}
+
+fn word(cell: &Cell) -> String {
+    let word = match &cell.verdict {
+        Verdict::Passed => "ok",
+        Verdict::Recorded => "recorded",
+        Verdict::Nothing => "-",
+        Verdict::NotRun => "not run",
+        Verdict::Missing => "missing",
+        Verdict::Failed { findings, .. } => &format!("FAIL {}", findings.len()),
+    };
+    // Of what took long, how long.
+    match cell.time.filter(|time| time.as_secs() >= 5) {
+        Some(time) => format!("{word} {}", seconds(time)),
+        None => word.to_owned(),
+    }
+}
+
+/// What was run or recorded counts as passed, what lacks a tool as failed.
+pub fn tally(outcome: &Outcome) -> Tally {
+    let mut tally = Tally {
+        failed: outcome.wrong.len(),
+        ..Tally::default()
+    };
+    for cell in outcome.cells.iter().flatten() {
+        match cell.verdict {
+            Verdict::Passed | Verdict::Recorded => tally.passed += 1,
+            Verdict::Failed { .. } | Verdict::Missing => tally.failed += 1,
+            Verdict::NotRun => tally.skipped += 1,
+            Verdict::Nothing => {}
+        }
+    }
+    tally
+}
