@@ -72,6 +72,11 @@ impl Target {
         }))
     }
 
+    /// Whether the guest runs programs of this machine, with its libraries.
+    pub fn is_native(&self) -> bool {
+        self.linker.is_none()
+    }
+
     /// cargo for static programs, which need nothing of the guest.
     fn cargo(&self, ctx: &Context, verb: &str) -> Result<Command> {
         let mut cargo = super::cargo(ctx)?;
@@ -168,7 +173,7 @@ fn pack(ctx: &Context, kernel: &Kernel, target: &Target) -> Result<PathBuf> {
         initramfs.program(&path, test);
         words.push(path);
     }
-    if target.linker.is_none() {
+    if target.is_native() {
         words.extend(add_preloaded(ctx, &mut initramfs, target)?);
     }
     step.done();
