@@ -64,6 +64,14 @@ pub struct Ended {
     pub failures: Vec<String>,
 }
 
+impl Ended {
+    /// One that was left out, and why.
+    pub fn skipped(reason: &str) -> Ended {
+        println!("SKIP: {reason}");
+        skipped(1)
+    }
+}
+
 impl From<Tally> for Ended {
     fn from(tally: Tally) -> Ended {
         Ended {
@@ -186,7 +194,7 @@ const ON_DEBUG: &[&str] = &["fault", "fd", "get", "hostile", "init", "mix", "rin
 const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 24] = [
+const STEPS: [Step; 25] = [
     step("setup", 180, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
@@ -196,6 +204,7 @@ const STEPS: [Step; 24] = [
     step("userspace", 60, Some("setup"), |ctx, _| {
         userspace::on_this_machine(ctx)
     }),
+    step("miri", 60, None, |ctx, _| userspace::under_miri(ctx)),
     step("abi", 10, Some("setup"), check_abi),
     step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),

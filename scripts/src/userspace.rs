@@ -2,15 +2,17 @@
 
 mod bindings;
 mod guest;
+mod nightly;
 
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::command::check;
 use crate::context::Context;
 use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
+use crate::guest::results::Tally;
 use crate::run;
 use crate::test::Ended;
 use crate::test::cargo::{ended, test};
@@ -32,6 +34,14 @@ pub struct Args {
     #[arg(long, conflicts_with = "update")]
     check: bool,
 
+    /// Run the ring's consumers under Miri, and nothing else; needs a nightly toolchain
+    #[arg(long, conflicts_with_all = ["update", "check"])]
+    miri: bool,
+
+    /// Run the tests in the guest with ThreadSanitizer, and nothing else; needs a nightly toolchain
+    #[arg(long, conflicts_with_all = ["update", "check", "miri"])]
+    tsan: bool,
+
     /// What runs the guest's instructions
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
     accel: Accel,
@@ -48,17 +58,32 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         println!("{} files of bindings are current", bindings::check(ctx)?);
         return Ok(());
     }
+    if args.miri {
+        return said(&nightly::miri(ctx)?.map_err(|lacks| anyhow!(lacks))?.tally);
+    }
+    if args.tsan {
+        return said(&nightly::tsan(ctx, args.accel)?.tally);
+    }
     let host = on_this_machine(ctx)?;
     println!("on this machine: {}", host.tally);
     let guest = in_the_guest(ctx, args.accel)?;
     println!("in the guest: {}", guest.tally);
     let mut tally = host.tally;
     tally += guest.tally;
+    said(&tally)
+}
+
+fn said(tally: &Tally) -> Result<()> {
     println!("{tally}");
     match tally.failed {
         0 => Ok(()),
         failed => bail!("{failed} tests failed"),
     }
+}
+
+/// The consumers under Miri; skipped where there is none.
+pub fn under_miri(ctx: &Context) -> Result<Ended> {
+    nightly::miri(ctx).map(|ended| ended.unwrap_or_else(|lacks| Ended::skipped(&lacks)))
 }
 
 /// The bindings, the documentation, and every test as far as it goes without kevent.
@@ -82,10 +107,7 @@ pub fn in_the_guest(ctx: &Context, accel: Accel) -> Result<Ended> {
     let target = match guest::Target::find(ctx)? {
         Ok(target) => target,
         Err(reason) => {
-            println!("SKIP: {reason}");
-            let mut ended = Ended::default();
-            ended.tally.skipped = 1;
-            return Ok(ended);
+            return Ok(Ended::skipped(&reason));
         }
     };
     let kernel = run::kernel(ctx, Flavour::Ordinary, accel)?;

@@ -77,6 +77,10 @@ impl Target {
         self.linker.is_none()
     }
 
+    pub fn triple(&self) -> &'static str {
+        self.triple
+    }
+
     /// cargo for static programs, which need nothing of the guest.
     fn cargo(&self, ctx: &Context, verb: &str) -> Result<Command> {
         let mut cargo = super::cargo(ctx)?;
@@ -150,7 +154,26 @@ pub fn run(ctx: &Context, kernel: &Kernel, target: &Target) -> Result<(String, b
         let _lock = ctx.lock()?;
         pack(ctx, kernel, target)?
     };
-    let guest = selftests::guest(ctx, kernel, &BOOT, &archive, Mode::Exec)?;
+    boot(ctx, kernel, &archive)
+}
+
+/// The same with what `cargo` tests, which makes programs of this machine with its libraries.
+pub fn run_dynamic(
+    ctx: &Context,
+    kernel: &Kernel,
+    target: &Target,
+    cargo: Command,
+    name: &str,
+) -> Result<(String, bool)> {
+    let archive = {
+        let _lock = ctx.lock()?;
+        pack_dynamic(ctx, kernel, target, cargo, name)?
+    };
+    boot(ctx, kernel, &archive)
+}
+
+fn boot(ctx: &Context, kernel: &Kernel, archive: &Path) -> Result<(String, bool)> {
+    let guest = selftests::guest(ctx, kernel, &BOOT, archive, Mode::Exec)?;
     let text = Tee::default();
     let port = |name| RawPort {
         name,
@@ -188,6 +211,30 @@ fn pack(ctx: &Context, kernel: &Kernel, target: &Target) -> Result<PathBuf> {
     }
     exec::argv(&mut initramfs, words.iter().map(String::as_str));
     let archive = selftests::folder(ctx)?.join("userspace.cpio");
+    write_atomic(&archive, initramfs.pack()?)?;
+    Ok(archive)
+}
+
+fn pack_dynamic(
+    ctx: &Context,
+    kernel: &Kernel,
+    target: &Target,
+    cargo: Command,
+    name: &str,
+) -> Result<PathBuf> {
+    let step = Step::start(format!("Building the tests: {name}"));
+    check(target.cargo(ctx, "build")?.args(["--bin", "run-each"]))?;
+    let mut initramfs = run::initramfs(ctx, kernel, false)?;
+    initramfs.program("/exec/run-each", &target.built("run-each"));
+    let mut words = vec!["/exec/run-each".to_owned()];
+    for test in target.tests(cargo, name)? {
+        let path = in_deps(&test)?;
+        exec::with_libraries(&mut initramfs, &path, &test)?;
+        words.push(path);
+    }
+    step.done();
+    exec::argv(&mut initramfs, words.iter().map(String::as_str));
+    let archive = selftests::folder(ctx)?.join(format!("{name}.cpio"));
     write_atomic(&archive, initramfs.pack()?)?;
     Ok(archive)
 }

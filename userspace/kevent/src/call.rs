@@ -80,13 +80,21 @@ impl Wait {
         let timeout = timespec
             .as_ref()
             .map_or(without_provenance(0), std::ptr::from_ref);
-        let Some((_, within)) = self.larger else {
+        if self.larger.is_none() && self.blocked.is_none() {
             return call(timeout.cast(), 0);
-        };
+        }
+        let blocked = self.blocked.map(|signals| signals.0);
+        let mask = blocked
+            .as_ref()
+            .map_or(without_provenance(0), std::ptr::from_ref);
         let argument = kevent_wait_arg {
             timeout: timeout.expose_provenance() as u64,
+            sigmask: mask.expose_provenance() as u64,
+            sigmask_size: size_of::<u64>() as u32,
             clock: libc::CLOCK_MONOTONIC as u32,
-            min_wait: crate::nanoseconds(within),
+            min_wait: self
+                .larger
+                .map_or(0, |(_, within)| crate::nanoseconds(within)),
             ..kevent_wait_arg::default()
         };
         call(
@@ -94,4 +102,20 @@ impl Wait {
             kevent_sys::KEVENT_FLAGS_EXT_ARG,
         )
     }
+}
+
+/// The signals that this thread blocks, a bit for each.
+pub(crate) fn blocked_signals() -> io::Result<u64> {
+    let mut mask = 0u64;
+    // SAFETY: The kernel writes as much as it is told there is room for.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            null_mut::<u64>(),
+            &mut mask,
+            size_of::<u64>(),
+        )
+    };
+    checked(result as c_int).map(|_| mask)
 }

@@ -15,6 +15,9 @@ use crate::protocol::consumer;
 use crate::ring::Ring;
 use crate::wait::Wait;
 
+#[cfg(test)]
+mod tests;
+
 type Cursor = consumer::Consumer<Arc<Mapping>>;
 
 /// One thread's view of a [`Ring`]: it takes events, and waits for them.

@@ -102,6 +102,14 @@ const _: () = {
 };
 
 impl Event {
+    /// Makes it that of [`User`](crate::User), with twice its token for a datum.
+    #[cfg(test)]
+    pub(crate) fn fill(&self, token: u64) {
+        self.kind.store(kevent_sys::KEVENT_USER, Relaxed);
+        self.user.store(token, Relaxed);
+        self.data.store(2 * token, Relaxed);
+    }
+
     /// The token that the registration was given.
     pub fn token(&self) -> u64 {
         self.user.load(Relaxed)

@@ -118,7 +118,7 @@
 //! # Blocking
 //!
 //! [`Consumer::wait`] and [`Queue::get`] sleep, as long as a [`Wait`] says; nothing else does. A signal
-//! ends a wait without an error. [`Queue::wake`] ends one from another thread. The
+//! ends a wait without an error; [`Wait::with_blocked`] says which can. [`Queue::wake`] ends one from another thread. The
 //! descriptor of a queue ([`AsFd`](std::os::fd::AsFd)) is readable while it has events, so it can be
 //! watched by epoll or by the reactor of an async runtime.
 //!
@@ -161,6 +161,7 @@ mod protocol;
 mod queue;
 mod registration;
 mod ring;
+mod signals;
 mod source;
 mod support;
 mod sync;
@@ -172,6 +173,7 @@ pub use owners::Owner;
 pub use queue::Queue;
 pub use registration::{Registration, Removed};
 pub use ring::Ring;
+pub use signals::Signals;
 pub use source::{Clock, Fd, File, PollEvents, Sender, Socket, SocketEvents, Source, Timer, User};
 pub use support::{features, is_supported, Features};
 pub use wait::Wait;

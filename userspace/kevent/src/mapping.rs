@@ -2,8 +2,9 @@
 
 //! The mapped memory of a ring. With `call.rs`, all that is unsafe about it.
 
+use std::ffi::c_int;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr::{null_mut, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -51,21 +52,17 @@ impl Mapping {
         if !slots.is_power_of_two() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        Mapping::map(slots, libc::MAP_SHARED, queue.as_raw_fd())
+    }
+
+    fn map(slots: u32, flags: c_int, queue: RawFd) -> io::Result<Mapping> {
         // SAFETY: It asks for a number.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let events = slots as usize * size_of::<Event>();
         let bytes = (size_of::<Header>() + events).next_multiple_of(page);
+        const ACCESS: c_int = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: The kernel chooses an address where nothing is.
-        let address = unsafe {
-            libc::mmap(
-                null_mut(),
-                bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED,
-                queue.as_raw_fd(),
-                0,
-            )
-        };
+        let address = unsafe { libc::mmap(null_mut(), bytes, ACCESS, flags, queue, 0) };
         if address == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
@@ -75,6 +72,13 @@ impl Mapping {
             shift: slots.trailing_zeros(),
             bytes,
         })
+    }
+
+    /// Memory of a ring that no kernel fills.
+    #[cfg(test)]
+    pub(crate) fn private(slots: u32) -> io::Result<Mapping> {
+        assert!(slots.is_power_of_two());
+        Mapping::map(slots, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)
     }
 
     fn header(&self) -> &Header {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::signals::Signals;
+
 /// How long to wait, and for how much.
 ///
 /// A timeout counts from the call on; what is over already, and [`Wait::NOT`], only looks.
@@ -20,6 +22,7 @@ use std::time::{Duration, Instant};
 pub struct Wait {
     pub(crate) timeout: Option<Duration>,
     pub(crate) larger: Option<(u32, Duration)>,
+    pub(crate) blocked: Option<Signals>,
 }
 
 impl Wait {
@@ -27,12 +30,14 @@ impl Wait {
     pub const FOREVER: Wait = Wait {
         timeout: None,
         larger: None,
+        blocked: None,
     };
 
     /// Not at all.
     pub const NOT: Wait = Wait {
         timeout: Some(Duration::ZERO),
         larger: None,
+        blocked: None,
     };
 
     /// Until a time, which is compared with the clock here and now.
@@ -48,6 +53,15 @@ impl Wait {
             ..self
         }
     }
+
+    /// With these signals blocked, and no others, from before it looks for events until it ends: as
+    /// `ppoll()` does. One that is let in ends it.
+    pub fn with_blocked(self, signals: Signals) -> Wait {
+        Wait {
+            blocked: Some(signals),
+            ..self
+        }
+    }
 }
 
 /// Up to so long.
@@ -56,6 +70,7 @@ impl From<Duration> for Wait {
         Wait {
             timeout: Some(timeout),
             larger: None,
+            blocked: None,
         }
     }
 }
@@ -66,6 +81,7 @@ impl From<Option<Duration>> for Wait {
         Wait {
             timeout,
             larger: None,
+            blocked: None,
         }
     }
 }
