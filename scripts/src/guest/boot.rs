@@ -194,6 +194,7 @@ pub fn qemu(
     initramfs: &Path,
 ) -> Command {
     let Qemu {
+        cpu,
         counted_cpu,
         machine,
         console,
@@ -221,7 +222,7 @@ pub fn qemu(
             qemu.args(["-global", "virtio-serial-pci.ioeventfd=off"]);
         }
         (Accel::Tcg, false) => {
-            qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"]);
+            qemu.args(["-accel", "tcg,thread=multi", "-cpu", cpu]);
         }
         (Accel::Kvm, false) => {
             qemu.args(["-accel", "kvm", "-cpu", "host"]);
