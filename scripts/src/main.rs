@@ -7,6 +7,7 @@ mod cache;
 mod checkpatch;
 mod command;
 mod context;
+mod crates;
 mod debian;
 mod edits;
 mod flavour;
@@ -22,6 +23,7 @@ mod build;
 mod check;
 mod demo;
 mod detectors;
+mod mio;
 mod mutants;
 mod range_diff;
 mod rebase;
@@ -98,6 +100,8 @@ enum Verb {
     Tables(tables::Args),
     /// Tests the crates for programs, and makes their bindings
     Userspace(userspace::Args),
+    /// Makes a mio that has kevent, for programs on tokio
+    Mio(mio::Args),
     /// Runs every test of the project
     Test(test::Args),
 }
@@ -122,6 +126,7 @@ fn main() -> ExitCode {
         Verb::Abi(args) => abi::run(&ctx, args),
         Verb::Tables(args) => tables::run(&ctx, args),
         Verb::Userspace(args) => userspace::run(&ctx, args),
+        Verb::Mio(args) => mio::run(&ctx, args),
         Verb::Test(args) => test::run(&ctx, args),
     });
     match result {
