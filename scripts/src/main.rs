@@ -32,6 +32,7 @@ mod send;
 mod series;
 mod setup;
 mod stress;
+mod suites;
 mod tables;
 mod test;
 mod tree;
@@ -102,6 +103,8 @@ enum Verb {
     Userspace(userspace::Args),
     /// Makes a mio that has kevent, for programs on tokio
     Mio(mio::Args),
+    /// Runs the tests of other packages, on epoll and on kevent
+    Suites(suites::Args),
     /// Runs every test of the project
     Test(test::Args),
 }
@@ -127,6 +130,7 @@ fn main() -> ExitCode {
         Verb::Tables(args) => tables::run(&ctx, args),
         Verb::Userspace(args) => userspace::run(&ctx, args),
         Verb::Mio(args) => mio::run(&ctx, args),
+        Verb::Suites(args) => suites::run(&ctx, args),
         Verb::Test(args) => test::run(&ctx, args),
     });
     match result {

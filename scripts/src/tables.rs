@@ -96,7 +96,7 @@ fn replace(text: &str, name: &str, table: &str) -> Result<String> {
 }
 
 /// `text` with what stands between two lines replaced.
-fn between(text: &str, begin: &str, end: &str, table: &str) -> Result<String> {
+pub fn between(text: &str, begin: &str, end: &str, table: &str) -> Result<String> {
     let at = |marker: &str| {
         let line = marker.trim_end();
         text.find(marker)

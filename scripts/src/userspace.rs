@@ -1,7 +1,7 @@
 //! `cargo xtask userspace`: the crates for programs.
 
 mod bindings;
-mod guest;
+pub mod guest;
 mod nightly;
 
 use std::process::Command;

@@ -24,7 +24,7 @@ pub fn format(ctx: &Context) -> Result<Tally> {
         .status
         .success()
     {
-        for folder in [".", "userspace"] {
+        for folder in [".", "userspace", "userspace/programs"] {
             let mut fmt = cargo(ctx)?;
             fmt.current_dir(ctx.repo.join(folder));
             crate::command::check(fmt.args(["fmt", "--all", "--check"]))?;

@@ -125,6 +125,23 @@ impl Target {
         Ok(cargo)
     }
 
+    /// A program of this workspace, built.
+    pub fn program(&self, ctx: &Context, name: &str) -> Result<PathBuf> {
+        check(self.cargo(ctx, "build")?.args(["--bin", name]))?;
+        Ok(self.built(name))
+    }
+
+    /// The library that is preloaded, built.
+    pub fn preload(&self, ctx: &Context) -> Result<PathBuf> {
+        check(&mut self.preloaded(ctx, "build")?)?;
+        Ok(self.preloaded_folder().join("libepoll_kevent.so"))
+    }
+
+    fn preloaded_folder(&self) -> PathBuf {
+        let folder = self.folder.join("preloaded");
+        folder.join(self.triple).join("debug")
+    }
+
     /// Every program that `cargo`, which tests, would run, doctests too: it runs `cp` in place of each.
     fn tests(&self, mut cargo: Command, name: &str) -> Result<Vec<PathBuf>> {
         let folder = self.folder.join(name).join(self.triple);
@@ -249,11 +266,7 @@ fn in_deps(test: &Path) -> Result<String> {
 /// which are returned.
 fn add_preloaded(ctx: &Context, initramfs: &mut Initramfs, target: &Target) -> Result<Vec<String>> {
     check(&mut target.preloaded(ctx, "build")?)?;
-    let built = target
-        .folder
-        .join("preloaded")
-        .join(target.triple)
-        .join("debug");
+    let built = target.preloaded_folder();
     for (name, path) in [
         ("libepoll_kevent.so", "/exec/deps/libepoll_kevent.so"),
         ("epoll-probe", "/exec/epoll-probe"),
