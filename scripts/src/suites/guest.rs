@@ -21,7 +21,7 @@ use crate::tools::in_path;
 use crate::userspace::guest::Target;
 
 const LIMITS: Limits = Limits {
-    silence: Duration::from_secs(1200),
+    silence: Duration::from_secs(7200),
     total: Duration::from_secs(7200),
 };
 
