@@ -2,8 +2,7 @@
 
 mod screen;
 
-use std::io::Write;
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,6 +15,7 @@ use crate::guest::boot::{Accel, Boot, COUNTED, Mode};
 use crate::guest::exec;
 use crate::guest::selftests;
 use crate::guest::session::{Limits, RawPort};
+use crate::lines::Lines;
 use crate::run;
 use screen::{Row, Screen};
 
@@ -62,10 +62,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     });
     let port = |name| RawPort {
         name,
-        to: Box::new(Lines {
-            sender: sender.clone(),
-            part: Vec::new(),
-        }),
+        to: Box::new(Lines::to(sender.clone())),
     };
     let ports = vec![port("stdout"), port("stderr")];
     drop(sender);
@@ -89,32 +86,6 @@ fn row(line: &str) -> Result<Row> {
     })
 }
 
-/// Cuts what comes into lines.
-struct Lines {
-    sender: Sender<String>,
-    part: Vec<u8>,
-}
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        for byte in bytes {
-            if *byte == b'\n' {
-                let line = String::from_utf8_lossy(&self.part).trim_end().to_owned();
-                // Nobody reads any more when the screen is gone.
-                let _ = self.sender.send(line);
-                self.part.clear();
-            } else {
-                self.part.push(*byte);
-            }
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,17 +97,5 @@ mod tests {
         let row = row(line).unwrap();
         assert_eq!((row.server.as_str(), row.requests), ("kevent", 12800.0));
         assert!(super::row("bench: request").is_err());
-    }
-
-    #[test]
-    fn lines_are_cut_wherever_bytes_end() {
-        let (sender, lines) = mpsc::channel();
-        let part = Vec::new();
-        let mut port = Lines { sender, part };
-        for bytes in ["on", "e\r\ntw", "o\nthree"] {
-            port.write_all(bytes.as_bytes()).unwrap();
-        }
-        drop(port);
-        assert_eq!(lines.iter().collect::<Vec<_>>(), ["one", "two"]);
     }
 }

@@ -13,6 +13,7 @@ mod edits;
 mod flavour;
 mod git;
 mod guest;
+mod lines;
 mod manifest;
 mod progress;
 mod tools;
@@ -25,6 +26,7 @@ mod demo;
 mod detectors;
 mod mio;
 mod mutants;
+mod programs;
 mod range_diff;
 mod rebase;
 mod run;
@@ -105,6 +107,8 @@ enum Verb {
     Mio(mio::Args),
     /// Runs the tests of other packages, on epoll and on kevent
     Suites(suites::Args),
+    /// Runs servers that people have on epoll and on kevent, and compares them
+    Programs(programs::Args),
     /// Runs every test of the project
     Test(test::Args),
 }
@@ -131,6 +135,7 @@ fn main() -> ExitCode {
         Verb::Userspace(args) => userspace::run(&ctx, args),
         Verb::Mio(args) => mio::run(&ctx, args),
         Verb::Suites(args) => suites::run(&ctx, args),
+        Verb::Programs(args) => programs::run(&ctx, args),
         Verb::Test(args) => test::run(&ctx, args),
     });
     match result {

@@ -74,7 +74,7 @@ fn documents(repo: &Path) -> Result<[(&'static str, String, String); 2]> {
 }
 
 /// The same in Markdown.
-fn fill(text: &str, name: &str, table: &str) -> Result<String> {
+pub fn fill(text: &str, name: &str, table: &str) -> Result<String> {
     let marker = |what| format!("<!-- {name} {what} -->\n");
     between(
         text,

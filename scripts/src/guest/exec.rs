@@ -48,7 +48,12 @@ pub fn argv<'a>(initramfs: &mut Initramfs, words: impl IntoIterator<Item = &'a s
 
 /// Runs the guest, and gives the exit code of the command. A report of the kernel is an error.
 pub fn follow(ctx: &Context, guest: Guest, ports: Vec<RawPort>, limits: Limits) -> Result<u8> {
-    let patterns = selftests::patterns(&ctx.repo)?;
+    follow_at(&ctx.repo, guest, ports, limits)
+}
+
+/// The same on any thread.
+pub fn follow_at(repo: &Path, guest: Guest, ports: Vec<RawPort>, limits: Limits) -> Result<u8> {
+    let patterns = selftests::patterns(repo)?;
     let (mut code, mut splat, mut console) = (None, false, Vec::new());
     let end = session::follow(guest, ports, limits, |event| {
         match event {

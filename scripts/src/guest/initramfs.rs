@@ -11,12 +11,15 @@ use cpio::newc::{Builder, ModeFileType, trailer};
 #[derive(Default)]
 pub struct Initramfs {
     files: Vec<(String, Content)>,
+    folders: BTreeSet<String>,
 }
 
 enum Content {
     Host(PathBuf),
     Bytes(Vec<u8>),
     Folder,
+    /// A symbolic link.
+    Link(String),
     /// A character device.
     Device(u32, u32),
 }
@@ -43,13 +46,22 @@ impl Initramfs {
         self.add(path, Content::Bytes(bytes.into()));
     }
 
+    /// A symbolic link at `path` in the guest.
+    pub fn link(&mut self, path: &str, target: &str) {
+        self.add(path, Content::Link(target.to_owned()));
+    }
+
     fn add(&mut self, path: &str, content: Content) {
         let missing: Vec<String> = parents(path)
-            .filter(|parent| !self.files.iter().any(|(path, _)| path == parent))
+            .filter(|parent| !self.folders.contains(*parent))
             .map(str::to_owned)
             .collect();
         for parent in missing.into_iter().rev() {
+            self.folders.insert(parent.clone());
             self.files.push((parent, Content::Folder));
+        }
+        if matches!(content, Content::Folder) {
+            self.folders.insert(path.to_owned());
         }
         self.files.push((path.to_owned(), content));
     }
@@ -66,6 +78,7 @@ impl Initramfs {
                     fs::read(host).with_context(|| format!("cannot read {}", host.display()))?
                 }
                 Content::Bytes(bytes) => bytes.clone(),
+                Content::Link(target) => target.clone().into_bytes(),
                 Content::Folder | Content::Device(..) => Vec::new(),
             };
             let entry = Builder::new(path.trim_start_matches('/'))
@@ -76,6 +89,7 @@ impl Initramfs {
                     entry.set_mode_file_type(ModeFileType::Regular)
                 }
                 Content::Folder => entry.set_mode_file_type(ModeFileType::Directory).nlink(2),
+                Content::Link(_) => entry.set_mode_file_type(ModeFileType::Symlink),
                 Content::Device(major, minor) => entry
                     .set_mode_file_type(ModeFileType::Char)
                     .rdev_major(*major)
@@ -113,6 +127,7 @@ mod tests {
         fs::write(host.path(), "program").unwrap();
         let mut initramfs = Initramfs::new(host.path());
         initramfs.bytes("/lib/deep/file", "content");
+        initramfs.link("/lib/deep/link", "file");
         let archive = initramfs.pack().unwrap();
 
         let mut rest = archive.as_slice();
@@ -131,6 +146,10 @@ mod tests {
                     assert_eq!(reader.entry().mode(), 0o100755);
                 }
                 "lib/deep/file" => assert_eq!(content, "content"),
+                "lib/deep/link" => {
+                    assert_eq!(content, "file");
+                    assert_eq!(reader.entry().mode(), 0o120755);
+                }
                 "dev/console" => {
                     assert_eq!(reader.entry().mode(), 0o020755);
                     assert_eq!(

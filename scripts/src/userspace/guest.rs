@@ -82,7 +82,7 @@ impl Target {
     }
 
     /// cargo for static programs, which need nothing of the guest.
-    fn cargo(&self, ctx: &Context, verb: &str) -> Result<Command> {
+    pub fn cargo(&self, ctx: &Context, verb: &str) -> Result<Command> {
         let mut cargo = super::cargo(ctx)?;
         let variable = |name: &str| {
             let triple = self.triple.to_uppercase().replace('-', "_");
@@ -110,13 +110,13 @@ impl Target {
     }
 
     /// Where cargo puts a program.
-    fn built(&self, name: &str) -> PathBuf {
+    pub fn built(&self, name: &str) -> PathBuf {
         self.folder.join(self.triple).join("debug").join(name)
     }
 
     /// cargo for the library that is preloaded, which nothing static can be, and its tests. Only for
     /// programs of this machine, whose libraries are brought to the guest.
-    fn preloaded(&self, ctx: &Context, verb: &str) -> Result<Command> {
+    pub fn preloaded(&self, ctx: &Context, verb: &str) -> Result<Command> {
         let mut cargo = super::cargo(ctx)?;
         cargo.env("CARGO_PROFILE_DEV_STRIP", "true");
         cargo.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1");
@@ -134,12 +134,18 @@ impl Target {
     /// The library that is preloaded, built.
     pub fn preload(&self, ctx: &Context) -> Result<PathBuf> {
         check(&mut self.preloaded(ctx, "build")?)?;
-        Ok(self.preloaded_folder().join("libepoll_kevent.so"))
+        Ok(self.library("debug"))
     }
 
-    fn preloaded_folder(&self) -> PathBuf {
+    /// What is built of the library in a profile.
+    fn preloaded_folder(&self, profile: &str) -> PathBuf {
         let folder = self.folder.join("preloaded");
-        folder.join(self.triple).join("debug")
+        folder.join(self.triple).join(profile)
+    }
+
+    /// Where the library is once it is built.
+    pub fn library(&self, profile: &str) -> PathBuf {
+        self.preloaded_folder(profile).join("libepoll_kevent.so")
     }
 
     /// Every program that `cargo`, which tests, would run, doctests too: it runs `cp` in place of each.
@@ -266,7 +272,7 @@ fn in_deps(test: &Path) -> Result<String> {
 /// which are returned.
 fn add_preloaded(ctx: &Context, initramfs: &mut Initramfs, target: &Target) -> Result<Vec<String>> {
     check(&mut target.preloaded(ctx, "build")?)?;
-    let built = target.preloaded_folder();
+    let built = target.preloaded_folder("debug");
     for (name, path) in [
         ("libepoll_kevent.so", "/exec/deps/libepoll_kevent.so"),
         ("epoll-probe", "/exec/epoll-probe"),
