@@ -2,8 +2,10 @@
 
 //! Tells what epoll does, a line for each thing: whoever runs it with and without the library compares
 //! the two. Each case runs in a process of its own, so that one that dies or hangs is a line as well.
-//! With `--kind`, what an epoll is to the kernel; with `--cost`, what calls cost.
+//! With `--kind`, what an epoll is to the kernel; with `--cost`, what calls cost; with `--alone`, what goes
+//! without `epoll_ctl()` of the kernel.
 
+mod alone;
 mod cases;
 mod cost;
 mod epoll;
@@ -22,6 +24,9 @@ fn main() {
     }
     if wanted.as_deref() == Some("--cost") {
         return cost::tell();
+    }
+    if wanted.as_deref() == Some("--alone") {
+        return alone::tell();
     }
     for (name, case) in cases::ALL {
         if wanted.as_ref().is_some_and(|wanted| wanted != name) {

@@ -4,6 +4,7 @@
 //! program wants them.
 
 use std::cell::Cell;
+use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::ptr::{null_mut, NonNull};
 
@@ -36,7 +37,20 @@ thread_local! {
         Kept { start: Cell::new(NonNull::dangling()), len: Cell::new(0) }
     };
     /// Pages that were found to be writable, by their first and last address.
-    static WRITABLE: Cell<(usize, usize)> = const { Cell::new((1, 0)) };
+    static WRITABLE: Cell<Pages> = const { Cell::new(NONE) };
+    /// Pages that were found to be readable.
+    static READABLE: Cell<Pages> = const { Cell::new(NONE) };
+}
+
+type Pages = (usize, usize);
+type Known = std::thread::LocalKey<Cell<Pages>>;
+
+const NONE: Pages = (1, 0);
+
+/// Whether the addresses are in pages that were good.
+fn are_known(known: &'static Known, first: usize, last: usize) -> bool {
+    let known = known.try_with(Cell::get).unwrap_or(NONE);
+    known.0 <= first && last <= known.1
 }
 
 fn unmap(start: NonNull<Place>, len: usize) {
@@ -105,13 +119,12 @@ pub(crate) fn writable(events: *mut epoll_event, num: usize) -> usize {
     let Some(last) = first.checked_add(num * SIZE - 1) else {
         return 0;
     };
-    let known = WRITABLE.try_with(Cell::get).unwrap_or((1, 0));
-    if known.0 <= first && last <= known.1 {
+    if are_known(&WRITABLE, first, last) {
         return num;
     }
     let page = page_of(first);
     if populate(events, page, last) {
-        know(page, last | (page_size() - 1));
+        know(&WRITABLE, page, last | (page_size() - 1));
         return num;
     }
     // What follows the last event that comes need not be there.
@@ -122,8 +135,29 @@ pub(crate) fn writable(events: *mut epoll_event, num: usize) -> usize {
     if end <= first {
         return 0;
     }
-    know(page, end - 1);
+    know(&WRITABLE, page, end - 1);
     (end - first) / SIZE
+}
+
+/// Whether an event can be read from there. Pages that were good are not asked for again, even if they
+/// have been unmapped meanwhile.
+pub(crate) fn readable(event: *mut epoll_event) -> bool {
+    let first = event.addr();
+    let Some(last) = first.checked_add(size_of::<epoll_event>() - 1) else {
+        return false;
+    };
+    if first == 0 {
+        return false;
+    }
+    if are_known(&READABLE, first, last) {
+        return true;
+    }
+    let page = page_of(first);
+    let good = advise(event, page, last, libc::MADV_POPULATE_READ).is_ok();
+    if good {
+        know(&READABLE, page, last | (page_size() - 1));
+    }
+    good
 }
 
 /// Bytes of a page.
@@ -137,11 +171,11 @@ fn page_of(address: usize) -> usize {
 }
 
 /// Pages are good; with those that are known to be, if they are next to these.
-fn know(first: usize, last: usize) {
-    let _ = WRITABLE.try_with(|writable| {
-        let known = writable.get();
+fn know(known: &'static Known, first: usize, last: usize) {
+    let _ = known.try_with(|pages| {
+        let known = pages.get();
         let joined = first <= known.1.saturating_add(1) && known.0 <= last.saturating_add(1);
-        writable.set(match joined {
+        pages.set(match joined {
             true => (known.0.min(first), known.1.max(last)),
             false => (first, last),
         });
@@ -150,12 +184,21 @@ fn know(first: usize, last: usize) {
 
 /// Whether the pages of an array from one address to another can be written. Then they are there.
 fn populate(of: *mut epoll_event, first: usize, last: usize) -> bool {
+    let answer = advise(of, first, last, libc::MADV_POPULATE_WRITE);
+    matches!(answer, Ok(()) | Err(libc::ENOSYS))
+}
+
+/// `madvise()` of the pages of an array, which changes no memory.
+fn advise(of: *mut epoll_event, first: usize, last: usize, advice: c_int) -> Result<(), c_int> {
     let saved = crate::kernel::errno();
     let len = page_of(last) - first + page_size();
-    // SAFETY: It changes no memory.
-    let answer =
-        unsafe { libc::madvise(of.with_addr(first).cast(), len, libc::MADV_POPULATE_WRITE) };
-    let unknown = answer != 0 && crate::kernel::errno() == libc::ENOSYS;
+    // SAFETY: What is asked for by this module changes no memory.
+    let answer = unsafe { libc::madvise(of.with_addr(first).cast(), len, advice) };
+    let error = crate::kernel::errno();
     crate::kernel::set_errno(saved);
-    answer == 0 || unknown
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(error)
+    }
 }

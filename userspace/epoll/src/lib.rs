@@ -13,9 +13,11 @@
 //! Descriptors of the kernel's epoll may come from outside: by system calls, from the parent, over a
 //! socket. Each call works for both, and so no table of descriptors is needed:
 //!
-//! * [`epoll_ctl()`] asks the kernel's epoll first. To a queue that answers `EINVAL`, after it has checked
-//!   all else that epoll checks first: the address of the event, both descriptors, and whether the file
-//!   can be polled. So these errors, and their order, are epoll's own.
+//! * [`epoll_ctl()`] asks kevent first, if the event can be read. What that does, epoll would have done as
+//!   well: both descriptors are good, the file can be polled, and the first one is a queue. If it refuses,
+//!   the kernel's epoll is asked. To a queue that answers `EINVAL`, after it has checked all else that
+//!   epoll checks first: the address of the event, both descriptors, and whether the file can be
+//!   polled. So these errors, and their order, are epoll's own. Only then kevent's error is the answer.
 //! * [`epoll_wait()`] asks kevent first. If that refuses, the kernel's epoll is asked, and its error is
 //!   the answer.
 //!
@@ -97,11 +99,12 @@ fn record(fd: c_int, event: epoll_event) -> ukevent {
     record
 }
 
+const ON: u8 = 1;
+const OFF: u8 = 2;
+static KNOWN: AtomicU8 = AtomicU8::new(0);
+
 /// Whether new descriptors are queues: the kernel has kevent, and `EPOLL_KEVENT` is not `off`.
 fn is_on() -> bool {
-    const ON: u8 = 1;
-    const OFF: u8 = 2;
-    static KNOWN: AtomicU8 = AtomicU8::new(0);
     match KNOWN.load(Relaxed) {
         0 => {
             let on = !kernel::is_refused_by_user() && kernel::has_kevent();
@@ -195,6 +198,22 @@ fn remove(epfd: c_int, fd: c_int) -> c_int {
     }
 }
 
+/// Carries out an operation on a queue. Returns 0, or the errno.
+///
+/// # Safety
+///
+/// At `event` there must be one, if the operation has one.
+unsafe fn change(epfd: c_int, op: c_int, fd: c_int, event: *mut epoll_event) -> c_int {
+    // SAFETY: By the contract of this function.
+    let read = || unsafe { event.read_unaligned() };
+    match op {
+        libc::EPOLL_CTL_ADD => add(epfd, fd, read()),
+        libc::EPOLL_CTL_MOD => modify(epfd, fd, read()),
+        libc::EPOLL_CTL_DEL => remove(epfd, fd),
+        _ => libc::EINVAL,
+    }
+}
+
 /// `epoll_ctl()`.
 ///
 /// # Safety
@@ -208,22 +227,26 @@ pub unsafe extern "C" fn epoll_ctl(
     event: *mut epoll_event,
 ) -> c_int {
     let saved = errno();
+    // SAFETY: Called only where there is an event, if the operation has one.
+    let ask_kevent = || unsafe { change(epfd, op, fd, event) };
+    let has_event = || op == libc::EPOLL_CTL_DEL || buffer::readable(event);
+    if KNOWN.load(Relaxed) != OFF && epfd != fd && has_event() && ask_kevent() == 0 {
+        kernel::set_errno(saved);
+        return 0;
+    }
     let answer = kernel::ctl(epfd, op, fd, event);
-    if answer == 0 || errno() != libc::EINVAL {
+    if answer == 0 {
+        kernel::set_errno(saved);
+        return 0;
+    }
+    if errno() != libc::EINVAL {
         return answer;
     }
     if epfd == fd {
         return fail(libc::EINVAL);
     }
-    // SAFETY: The kernel has read an event there, if the operation has one.
-    let read = || unsafe { event.read_unaligned() };
-    let error = match op {
-        libc::EPOLL_CTL_ADD => add(epfd, fd, read()),
-        libc::EPOLL_CTL_MOD => modify(epfd, fd, read()),
-        libc::EPOLL_CTL_DEL => remove(epfd, fd),
-        _ => libc::EINVAL,
-    };
-    match error {
+    // The kernel has read an event now.
+    match ask_kevent() {
         0 => {
             kernel::set_errno(saved);
             0

@@ -75,6 +75,26 @@ fn the_librarys_is_a_queue() {
 }
 
 #[test]
+fn what_succeeds_is_one_of_kevent_alone() {
+    let refused = "Err(\"EPERM\")";
+    let all = |add, wait, modify, delete| {
+        [
+            format!("ADD: {add}"),
+            format!("wait: {wait}"),
+            format!("MOD: {modify}"),
+            format!("DEL: {delete}"),
+            format!("DEL again: {refused}"),
+            format!("ADD of nothing: {refused}"),
+        ]
+    };
+    let epoll = all(refused, "Ok(0)", refused, refused);
+    assert_eq!(run(Some("--alone"), false, false), epoll);
+    let kevent = all("Ok(0)", "Ok(1)", "Ok(0)", "Ok(0)");
+    let expected = if supported() { kevent } else { epoll };
+    assert_eq!(run(Some("--alone"), true, false), expected);
+}
+
+#[test]
 fn turned_off_it_is_epoll() {
     assert_eq!(run(None, false, false), run(None, true, true));
 }
