@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_enum)]
     part: Option<Part>,
 
-    /// Only servers or modules with this in their names
+    /// Only servers or modules with this in their names; more such parts after commas
     #[arg(long, value_name = "NAME", default_value = "")]
     only: String,
 

@@ -46,9 +46,9 @@ fn sum(results: &Results, kind: &str, place: [&str; 3], key: &str) -> Option<(f6
 /// Programs: what was answered, how fast, and by how much work.
 pub fn programs(results: &Results) -> Result<String> {
     let mut rows = String::from(
-        "| program | connections | right answers | queues | requests/s, epoll | kevent | calls, epoll \
-         | kevent | for events, epoll | kevent | instructions, epoll | kevent | ratio |\n\
-         |---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        "| program | connections | right answers | queues | calls, epoll | kevent | for events, epoll \
+         | kevent | instructions, epoll | kevent | ratio | requests/s, epoll | kevent | by benchmark, epoll \
+         | kevent |\n|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     let mut places: Vec<[&str; 2]> = Vec::new();
     let answered: Vec<Words<'_>> = results.of("ANSWERS").collect();
@@ -86,11 +86,13 @@ pub fn programs(results: &Results) -> Result<String> {
             format!("{answers:.0}"),
             format!("{queues:.0}"),
         ];
-        cells.extend(mean("RATE", "rate").map(|rate| shown(rate, 0)));
         cells.extend(each("ANSWERS", "calls").map(|calls| shown(calls, 2)));
         cells.extend(each("ANSWERS", "events").map(|calls| shown(calls, 2)));
         cells.extend(cost.map(|time| shown(time, 0)));
         cells.push(shown(ratio, 2));
+        let rate = |time: Option<f64>| time.map(|time| 1e9 / time);
+        cells.extend(each("COST", "all").map(|time| shown(rate(time), 0)));
+        cells.extend(mean("RATE", "rate").map(|rate| shown(rate, 0)));
         rows.push_str(&format!("| {} |\n", cells.join(" | ")));
     }
     Ok(rows)
@@ -152,12 +154,12 @@ mod tests {
              RATE program=nginx case=kept column=epoll answers=50 rate=100\n\
              RATE program=nginx case=kept column=epoll answers=50 rate=200\n\
              RATE program=nginx case=kept column=kevent answers=50 rate=140\n\
-             COST program=nginx case=kept column=epoll answers=10 time=100000\n\
-             COST program=nginx case=kept column=kevent answers=10 time=110000\n",
+             COST program=nginx case=kept column=epoll answers=10 time=100000 all=1000000\n\
+             COST program=nginx case=kept column=kevent answers=10 time=110000 all=1250000\n",
         );
         let table = programs(&results).unwrap();
-        let row = "| nginx, 2 workers | kept | 370 | 2 | 150 | 140 | 3.00 | 4.00 | 1.00 | 2.00 | 10000 \
-                   | 11000 | 1.10 |";
+        let row = "| nginx, 2 workers | kept | 370 | 2 | 3.00 | 4.00 | 1.00 | 2.00 | 10000 | 11000 | 1.10 | 10000 \
+                   | 8000 | 150 | 140 |";
         assert_eq!(table.lines().last(), Some(row));
     }
 
@@ -168,7 +170,7 @@ mod tests {
              QUEUES program=hyper_on_tokio column=kevent epoll=0 kevent=1 watched=5\n",
         );
         let table = programs(&results).unwrap();
-        let row = "| hyper_on_tokio | kept | 1 | 1 |  |  | 3.00 |  | 1.00 |  |  |  |  |";
+        let row = "| hyper_on_tokio | kept | 1 | 1 | 3.00 |  | 1.00 |  |  |  |  |  |  |  |  |";
         assert_eq!(table.lines().last(), Some(row));
     }
 

@@ -4,12 +4,12 @@
 //!
 //! The first argument says what to do: `smp` measures rates and counts system calls, `counted` counts the
 //! instructions of the servers where the clock does, `suites` runs tests of CPython. The second one, if
-//! there is one, is a part of the names of those that are wanted. The result is lines:
+//! there is one, has parts of the names of those that are wanted. The result is lines:
 //!
 //! * `ANSWERS program= case= column= answers= calls= events=`: so many were asked for, and all were right;
 //!   system calls of the server, and those of them for events;
-//! * `COST program= case= column= answers= time=`: the same where the clock counts, and the server's time in
-//!   nanoseconds, which are instructions;
+//! * `COST program= case= column= answers= time= all=`: the same where the clock counts, and the server's time
+//!   and that of all in nanoseconds, which are instructions;
 //! * `RATE program= case= column= answers= rate=`: the same by wrk or redis-benchmark;
 //! * `QUEUES program= column= epoll= kevent= watched=`: what its processes have open;
 //! * `TEST`, `AGAIN` and `LOG` with `column= test=`: tests of CPython;
@@ -25,14 +25,13 @@ mod talk;
 
 use std::fs;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use client::{Load, Talk};
 use processes::Queues;
 use servers::{Column, Running, Server, PLACE};
 use talk::{Http, Redis};
 
-/// Measurements of a rate.
-const ROUNDS: usize = 2;
 /// Seconds of one by wrk.
 const SECONDS: u32 = 2;
 const CONNECTIONS: usize = 32;
@@ -129,7 +128,7 @@ fn main() -> ExitCode {
     let result = match words.first().map(String::as_str) {
         Some("smp") => programs(Boot::Smp, only),
         Some("counted") => programs(Boot::Counted, only),
-        Some("suites") => suites::run(only).map(|()| 0),
+        Some("suites") => suites::run(|module| is_among(only, module)).map(|()| 0),
         _ => Err("nothing is said of what to do".to_owned()),
     };
     match result {
@@ -142,27 +141,27 @@ fn main() -> ExitCode {
     }
 }
 
-/// Every program of which the name has `only` in it. Says how many failed.
+/// Whether one of the parts, which commas part, is in the name.
+fn is_among(parts: &str, name: &str) -> bool {
+    parts.split(',').any(|part| name.contains(part))
+}
+
+/// Every program that is wanted. Says how many failed.
 fn programs(boot: Boot, only: &str) -> Result<usize, String> {
     prepare().map_err(|error| format!("{PLACE}: {error}"))?;
     let mut failed = 0;
     for server in Server::ALL
         .iter()
-        .filter(|server| server.name().contains(only))
+        .filter(|server| is_among(only, server.name()))
     {
-        let rounds = if boot == Boot::Smp { ROUNDS } else { 1 };
-        let mut queues = [None; 2];
-        for round in 0..rounds {
-            for (at, column) in Column::BOTH.into_iter().enumerate() {
-                match program(boot, *server, column, round) {
-                    Ok(found) => queues[at] = queues[at].or(Some(found)),
-                    Err(error) => {
-                        failed += 1;
-                        wrong(*server, column, &error);
-                    }
-                }
+        let queues = Column::BOTH.map(|column| match program(boot, *server, column) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                failed += 1;
+                wrong(*server, column, &error);
+                None
             }
-        }
+        });
         if let [Some(epoll), Some(kevent)] = queues {
             if epoll.0 != kevent.0 {
                 failed += 1;
@@ -206,54 +205,53 @@ fn prepare() -> std::io::Result<()> {
     fs::write(format!("{PLACE}/www/document"), document)
 }
 
-/// One server on one of both. Says how many of its processes have something for events.
-fn program(
-    boot: Boot,
-    server: Server,
-    column: Column,
-    round: usize,
-) -> Result<(usize, usize), String> {
+/// One server on one of both. Says how many of its processes have something for events, and how much.
+fn program(boot: Boot, server: Server, column: Column) -> Result<(usize, usize), String> {
     let running = Running::start(server, column)?;
     let processes = running.processes();
-    let tell = round == 0 && boot == Boot::Smp;
-    let queues = check_queues(server, column, &processes, tell)?;
-    let place = |case: &Case| {
-        let (program, case, column) = (server.name(), case.name, column.name());
-        format!("program={program} case={case} column={column}")
-    };
+    let queues = check_queues(server, column, &processes, boot == Boot::Smp)?;
     for case in Case::of(server) {
-        if round == 0 {
-            // What is done once only, such as to compile, is not measured.
-            case.ask(server, boot.requests() / 4)?;
-            let calls = match boot {
-                Boot::Smp => Some(counter::Calls::of(&processes)?),
-                Boot::Counted => None,
-            };
-            let before = counter::time(&processes);
-            case.ask(server, boot.requests())?;
-            let time = counter::time(&processes) - before;
-            let answers = boot.requests();
-            match calls {
-                None => println!("COST {} answers={answers} time={time}", place(&case)),
-                Some(calls) => {
-                    let (calls, events) = calls.read()?;
-                    let of = place(&case);
-                    println!("ANSWERS {of} answers={answers} calls={calls} events={events}");
-                }
-            }
-        }
-        if boot == Boot::Smp {
-            let address = server.address();
-            let rate = match server {
-                Server::Redis => rate::redis(address, case.requests, case.depth as u32),
-                _ => rate::wrk(address, SECONDS, case.closes),
-            }?;
-            let (answers, rate) = (rate.answers, rate.per_second);
-            println!("RATE {} answers={answers} rate={rate:.1}", place(&case));
+        let (program, column) = (server.name(), column.name());
+        let place = format!("program={program} case={} column={column}", case.name);
+        // What is done once only, such as to compile, is not measured.
+        case.ask(server, boot.requests() / 4)?;
+        match boot {
+            Boot::Smp => count(&case, server, &processes, &place)?,
+            Boot::Counted => cost(&case, server, &processes, &place)?,
         }
     }
     check_queues(server, column, &running.processes(), false)?;
     Ok(queues)
+}
+
+/// Counts system calls, and then measures the rate.
+fn count(case: &Case, server: Server, processes: &[u32], place: &str) -> Result<(), String> {
+    let answers = Boot::Smp.requests();
+    let counter = counter::Calls::of(processes)?;
+    case.ask(server, answers)?;
+    let (calls, events) = counter.read()?;
+    drop(counter);
+    println!("ANSWERS {place} answers={answers} calls={calls} events={events}");
+    let rate = match server {
+        Server::Redis => rate::redis(server.address(), case.requests, case.depth as u32),
+        _ => rate::wrk(server.address(), SECONDS, case.closes),
+    }?;
+    let (answers, rate) = (rate.answers, rate.per_second);
+    println!("RATE {place} answers={answers} rate={rate:.1}");
+    Ok(())
+}
+
+/// Has the time of the server, and that of all, counted.
+fn cost(case: &Case, server: Server, processes: &[u32], place: &str) -> Result<(), String> {
+    let answers = Boot::Counted.requests();
+    let (before, begin) = (counter::time(processes), Instant::now());
+    case.ask(server, answers)?;
+    let (all, time) = (
+        begin.elapsed().as_nanos(),
+        counter::time(processes) - before,
+    );
+    println!("COST {place} answers={answers} time={time} all={all}");
+    Ok(())
 }
 
 /// Each process that waits for events does so on what it was put on.
@@ -285,4 +283,15 @@ fn check_queues(
         .filter(|queues| queues.epoll + queues.kevent > 0)
         .count();
     Ok((with, wanted))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn some_are_wanted_or_all() {
+        assert!(is_among("", "nginx") && is_among("red,gin", "nginx"));
+        assert!(!is_among("red,hap", "nginx"));
+    }
 }
