@@ -195,7 +195,7 @@ const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
 const STEPS: [Step; 25] = [
-    step("setup", 180, None, |ctx, _| {
+    step("setup", 150, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
     step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
@@ -204,7 +204,7 @@ const STEPS: [Step; 25] = [
     step("userspace", 60, Some("setup"), |ctx, _| {
         userspace::on_this_machine(ctx)
     }),
-    step("miri", 60, None, |ctx, _| userspace::under_miri(ctx)),
+    step("miri", 45, None, |ctx, _| userspace::under_miri(ctx)),
     step("abi", 10, Some("setup"), check_abi),
     step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
@@ -218,7 +218,7 @@ const STEPS: [Step; 25] = [
         mutants::check(ctx).map(passed)
     }),
     step("build", 420, Some("tree"), build_linux),
-    step("run", 420, Some("build"), run_selftests),
+    step("run", 400, Some("build"), run_selftests),
     step("userspace in the guest", 60, Some("build"), test_userspace),
     step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
     step("build debug", 780, Some("tree"), build_debug).on(Arch::X86_64),
