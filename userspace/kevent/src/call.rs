@@ -104,6 +104,21 @@ impl Wait {
     }
 }
 
+/// Adds to the signals that this thread blocks, a bit for each.
+pub(crate) fn block_signals(mask: u64) -> io::Result<()> {
+    // SAFETY: The kernel reads as much as it is told there is.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_BLOCK,
+            &mask,
+            null_mut::<u64>(),
+            size_of::<u64>(),
+        )
+    };
+    checked(result as c_int).map(drop)
+}
+
 /// The signals that this thread blocks, a bit for each.
 pub(crate) fn blocked_signals() -> io::Result<u64> {
     let mut mask = 0u64;
