@@ -112,6 +112,43 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! Without [`dispatch`](Socket::dispatch), a source that fires again while one thread has its event
+//! gives another event, which another thread may take. With it, a source is in the hands of one
+//! thread until that calls [`Registration::rearm`]. This takes `&mut self`, so threads that share a
+//! registration put it behind a lock; [`Registration::owns`], asked under that lock, tells an event
+//! that was taken before the registration was changed. The example `chat` does both.
+//!
+//! To stop all threads, an event of [`User`] is passed on: who takes it sends it again, and ends.
+//!
+//! ```
+//! # if !kevent::is_supported() { return Ok(()); }
+//! use std::thread;
+//! use kevent::{Ring, User, Wait};
+//!
+//! const STOP: u64 = 0;
+//!
+//! let ring = Ring::new(64)?;
+//! let stop = ring.add(STOP, User::new())?;
+//! thread::scope(|scope| {
+//!     let workers = [(); 3].map(|()| {
+//!         scope.spawn(|| {
+//!             let mut consumer = ring.consumer()?;
+//!             loop {
+//!                 consumer.wait(Wait::FOREVER)?;
+//!                 for event in consumer.events() {
+//!                     if event.token() == STOP {
+//!                         return stop.sender().send(1);
+//!                     }
+//!                 }
+//!             }
+//!         })
+//!     });
+//!     stop.sender().send(1)?;
+//!     workers.into_iter().try_for_each(|worker| worker.join().unwrap())
+//! })?;
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
 //! A thread that panics, or a process that is killed, leaves what it had taken to
 //! [`Consumer::inherit`] and [`Consumer::inherit_from`].
 //!

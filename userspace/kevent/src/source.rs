@@ -75,7 +75,8 @@ macro_rules! modes {
             }
 
             /// Its events wake everybody who waits for the queue, and not just one. One of them gets
-            /// the event all the same.
+            /// the event all the same. What the others should find, a flag for example, has to be
+            /// set before the event is fired, and not by who gets it.
             pub fn wake_all(mut self) -> Self {
                 self.flags |= kevent_sys::KEVENT_REQ_WAKEUP_ALL;
                 self

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! A chat over TCP, and the time over UDP: two workers share a ring, and hang up on who is silent.
+//!
+//! It shows how workers share what they serve (a client is in the hands of one at a time), a timer
+//! for each client that starts anew when the client speaks, and how all workers are told to stop.
+//!
+//!     chat    serves clients of its own, and ends
+
+use std::collections::HashMap;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use kevent::{Event, Registration, Ring, Socket, SocketEvents, Timer, User, Wait};
+
+const IDLE: Duration = Duration::from_millis(600);
+const LISTENER: u64 = 0;
+const TIME: u64 = 1;
+const STOP: u64 = 2;
+/// A client has an even token, and its timer the one after that. None is used again.
+const FIRST: u64 = 4;
+
+/// Whoever changes a registration has it alone, so it stands behind a lock.
+struct Client {
+    socket: Registration<Socket<TcpStream>>,
+    timer: Registration<Timer>,
+}
+
+struct Server {
+    ring: Ring,
+    listener: Registration<Socket<TcpListener>>,
+    time: Registration<Socket<UdpSocket>>,
+    stop: Registration<User>,
+    clients: Mutex<HashMap<u64, Arc<Mutex<Client>>>>,
+    next: AtomicU64,
+    silent: AtomicU64,
+}
+
+impl Server {
+    fn accept(&self) -> io::Result<()> {
+        let (mut stream, _) = self.listener.get_ref().accept()?;
+        stream.set_nonblocking(true)?;
+        stream.write_all(b"welcome\n")?;
+        let token = self.next.fetch_add(2, Relaxed);
+        // Another worker may have an event before the client is in the map: it waits for the lock.
+        let mut clients = self.clients.lock().unwrap();
+        let source = Socket::new(stream, SocketEvents::RECV).dispatch();
+        let socket = self.ring.add(token, source)?;
+        let timer = self.ring.add(token + 1, Timer::after(IDLE))?;
+        clients.insert(token, Arc::new(Mutex::new(Client { socket, timer })));
+        Ok(())
+    }
+
+    fn tell_time(&self) -> io::Result<()> {
+        let socket = self.time.get_ref();
+        let (_, peer) = socket.recv_from(&mut [0; 16])?;
+        let now = SystemTime::UNIX_EPOCH.elapsed().expect("it is later");
+        let now = now.as_secs().to_string();
+        socket.send_to(now.as_bytes(), peer).map(drop)
+    }
+
+    /// Tells all what the client said. Says whether the client goes on.
+    fn chat(&self, client: &Mutex<Client>) -> io::Result<bool> {
+        let mut said = Vec::new();
+        {
+            let client = &mut *client.lock().unwrap();
+            match client.socket.get_ref().read_to_end(&mut said) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => (),
+                ended => return ended.map(|_| false),
+            }
+            client.timer.rearm()?;
+            client.socket.rearm()?; // what came since is told at once, to any worker
+        }
+        let all: Vec<_> = self.clients.lock().unwrap().values().cloned().collect();
+        for other in all {
+            // Who does not take it in time misses it.
+            let _ = other.lock().unwrap().socket.get_ref().write(&said);
+        }
+        Ok(true)
+    }
+
+    fn serve(&self, event: &Event) {
+        let token = event.token() & !1;
+        let client = self.clients.lock().unwrap().get(&token).cloned();
+        // Without one, another worker has just ended it.
+        let Some(client) = client else { return };
+        let over = if event.token() == token {
+            !self.chat(&client).unwrap_or(false)
+        } else {
+            // Another worker may have started the timer anew after this event was taken.
+            let over = client.lock().unwrap().timer.owns(event);
+            self.silent.fetch_add(over.into(), Relaxed);
+            over
+        };
+        if over {
+            self.clients.lock().unwrap().remove(&token);
+        }
+    }
+
+    fn work(&self) -> io::Result<()> {
+        let mut consumer = self.ring.consumer()?;
+        loop {
+            consumer.wait(Wait::FOREVER)?;
+            for event in consumer.events() {
+                let result = match event.token() {
+                    // Levels: two workers may be told of one connection, and one finds nothing.
+                    LISTENER => self.accept(),
+                    TIME => self.tell_time(),
+                    STOP => return self.stop.sender().send(1), // one worker passes it to the next
+                    _ => {
+                        self.serve(&event);
+                        Ok(())
+                    }
+                };
+                match result {
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => eprintln!("{error}"),
+                    _ => (),
+                }
+            }
+        }
+    }
+}
+
+/// Says something `times` times, and hears all until it is hung up on.
+fn client(address: SocketAddr, times: u32, all: &Barrier) -> io::Result<usize> {
+    let mut stream = BufReader::new(TcpStream::connect(address)?);
+    stream.read_line(&mut String::new())?;
+    all.wait();
+    let mut spoke = Instant::now();
+    for time in 0..times {
+        thread::sleep(if time == 0 { Duration::ZERO } else { IDLE / 4 });
+        spoke = Instant::now();
+        stream.get_mut().write_all(b"hello\n")?;
+    }
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard)?;
+    assert!(spoke.elapsed() >= IDLE);
+    Ok(heard.lines().count())
+}
+
+fn main() -> io::Result<()> {
+    let (tcp, udp) = (
+        TcpListener::bind("127.0.0.1:0")?,
+        UdpSocket::bind("127.0.0.1:0")?,
+    );
+    let (chat, time) = (tcp.local_addr()?, udp.local_addr()?);
+    tcp.set_nonblocking(true)?;
+    udp.set_nonblocking(true)?;
+    let ring = Ring::new(64)?;
+    let server = Server {
+        listener: ring.add(LISTENER, Socket::new(tcp, SocketEvents::ACCEPT))?,
+        time: ring.add(TIME, Socket::new(udp, SocketEvents::RECV))?,
+        stop: ring.add(STOP, User::new())?,
+        clients: Mutex::default(),
+        next: FIRST.into(),
+        silent: 0.into(),
+        ring,
+    };
+    let all = &Barrier::new(3);
+    thread::scope(|scope| {
+        let workers = [(); 2].map(|()| scope.spawn(|| server.work()));
+        let clients = [8, 1, 1].map(|times| scope.spawn(move || client(chat, times, all)));
+        let asker = UdpSocket::bind("127.0.0.1:0")?;
+        asker.send_to(b"time?", time)?;
+        let mut text = [0; 32];
+        let size = asker.recv(&mut text)?;
+        println!("it is {}", String::from_utf8_lossy(&text[..size]));
+        let [talker, ..] = clients.map(|client| client.join().unwrap());
+        println!("the talker heard {} lines", talker?);
+        server.stop.sender().send(1)?;
+        workers
+            .into_iter()
+            .try_for_each(|worker| worker.join().unwrap())
+    })?;
+    println!(
+        "{} clients were silent for too long",
+        server.silent.into_inner()
+    );
+    Ok(())
+}
