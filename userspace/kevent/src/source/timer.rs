@@ -25,6 +25,27 @@ use crate::nanoseconds;
 /// let ticks = Timer::every(Duration::from_millis(10));
 /// let deadline = Timer::at(Instant::now() + Duration::from_secs(30)).once();
 /// ```
+///
+/// A timer that has expired for the last time stays in the queue, unless it was
+/// [`once`](Timer::once): [`rearm`](crate::Registration::rearm) starts it anew, before and after it
+/// expired. So a timeout that input puts off is a timer without a mode:
+///
+/// ```
+/// # if !kevent::is_supported() { return Ok(()); }
+/// use std::time::Duration;
+/// use kevent::{Ring, Timer, Wait};
+///
+/// let ring = Ring::new(8)?;
+/// let mut consumer = ring.consumer()?;
+/// let mut idle = ring.add(1, Timer::after(Duration::from_millis(10)))?;
+/// for _ in 0..2 {
+///     idle.rearm()?; // the peer has said something: the time counts from now on
+///     consumer.wait(Wait::FOREVER)?;
+///     let event = consumer.events().next().unwrap();
+///     assert!(idle.owns(&event)); // not of a time before it was put off
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timer {
     first: u64,
