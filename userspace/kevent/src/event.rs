@@ -59,7 +59,8 @@ bitflags::bitflags! {
     pub struct Remarks: u32 {
         /// The source has gone, and will not wake anybody any more.
         const BROKEN = kevent_sys::KEVENT_RET_BROKEN;
-        /// The source did not say which bits are true: they are those that were asked for.
+        /// The source did not say which bits are true: they are those that were asked for,
+        /// and what is told without being asked for may be true beside them.
         const RECHECK = kevent_sys::KEVENT_RET_RECHECK;
         /// A program fired it, and not the source.
         const INJECTED = kevent_sys::KEVENT_RET_INJECTED;

@@ -56,6 +56,9 @@ impl Wait {
 
     /// With these signals blocked, and no others, from before it looks for events until it ends: as
     /// `ppoll()` does. One that is let in ends it.
+    ///
+    /// None is let in by a wait that finds an event, so a thread that always finds one does not get
+    /// the signal. It comes as an event among the others by a signalfd and [`Fd`](crate::Fd).
     pub fn with_blocked(self, signals: Signals) -> Wait {
         Wait {
             blocked: Some(signals),

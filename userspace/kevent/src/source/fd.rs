@@ -37,6 +37,11 @@ bitflags::bitflags! {
 /// Any file for which `poll()` works: a pipe, a terminal, an eventfd, a pidfd, inotify, another queue ...
 /// [`Socket`](crate::Socket) tells more of a socket.
 ///
+/// An event is a reason to look, and not a promise. With
+/// [`Remarks::RECHECK`](crate::Remarks::RECHECK), it does not say which bits are true: so a pipe
+/// tells of the end of its last writer. The end of file is what `read()` says, and
+/// [`PollEvents::HUP`] may come later or, after an edge, not at all.
+///
 /// Not regular files, directories and memfds, which are always ready
 /// ([`PermissionDenied`](std::io::ErrorKind::PermissionDenied)), and neither epoll nor io_uring
 /// ([`InvalidInput`](std::io::ErrorKind::InvalidInput)).
