@@ -20,8 +20,8 @@ use crate::call;
 ///
 /// A signal for the whole process goes to any thread that does not block it. So all threads have to
 /// block it, and those that should get it let it in. It needs a handler, or it does what it does by
-/// default. The handler notes it, and the thread looks at the note after each wait, whatever the wait
-/// returned.
+/// default; to install one is left to the program. The handler notes the signal, and the thread
+/// looks at the note after each wait, whatever the wait returned.
 // As the kernel has it: a bit for each, from signal 1 on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Signals(pub(crate) u64);
@@ -42,8 +42,8 @@ impl Signals {
         call::blocked_signals().map(Signals)
     }
 
-    /// Has this thread block these, beside those that it blocks already. Threads that it starts from
-    /// then on block them, too.
+    /// Has this thread block these, beside those that it blocks already. Threads that it starts
+    /// from then on block them, too.
     ///
     /// ```
     /// use kevent::Signals;
