@@ -1,28 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0 OR MIT
 
-//! A chat over TCP, and the time over UDP: two workers share a ring, and hang up on who is silent.
+//! A chat: two workers share a ring, and hang up on who is silent.
 //!
 //! It shows how workers share what they serve (a client is in the hands of one at a time), a timer
 //! for each client that starts anew when the client speaks, and how all workers are told to stop.
-//!
-//!     chat    serves clients of its own, and ends
 
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use kevent::{Event, Registration, Ring, Socket, SocketEvents, Timer, User, Wait};
 
 const IDLE: Duration = Duration::from_millis(600);
 const LISTENER: u64 = 0;
-const TIME: u64 = 1;
-const STOP: u64 = 2;
+const STOP: u64 = 1;
 /// A client has an even token, and its timer the one after that. None is used again.
-const FIRST: u64 = 4;
+const FIRST: u64 = 2;
 
 /// Whoever changes a registration has it alone, so it stands behind a lock.
 struct Client {
@@ -33,11 +30,9 @@ struct Client {
 struct Server {
     ring: Ring,
     listener: Registration<Socket<TcpListener>>,
-    time: Registration<Socket<UdpSocket>>,
     stop: Registration<User>,
     clients: Mutex<HashMap<u64, Arc<Mutex<Client>>>>,
     next: AtomicU64,
-    silent: AtomicU64,
 }
 
 impl Server {
@@ -48,19 +43,11 @@ impl Server {
         let token = self.next.fetch_add(2, Relaxed);
         // Another worker may have an event before the client is in the map: it waits for the lock.
         let mut clients = self.clients.lock().unwrap();
-        let source = Socket::new(stream, SocketEvents::RECV).dispatch();
-        let socket = self.ring.add(token, source)?;
+        let source = Socket::new(stream, SocketEvents::RECV);
+        let socket = self.ring.add(token, source.dispatch())?;
         let timer = self.ring.add(token + 1, Timer::after(IDLE))?;
         clients.insert(token, Arc::new(Mutex::new(Client { socket, timer })));
         Ok(())
-    }
-
-    fn tell_time(&self) -> io::Result<()> {
-        let socket = self.time.get_ref();
-        let (_, peer) = socket.recv_from(&mut [0; 16])?;
-        let now = SystemTime::UNIX_EPOCH.elapsed().expect("it is later");
-        let now = now.as_secs().to_string();
-        socket.send_to(now.as_bytes(), peer).map(drop)
     }
 
     /// Tells all what the client said. Says whether the client goes on.
@@ -83,22 +70,21 @@ impl Server {
         Ok(true)
     }
 
-    fn serve(&self, event: &Event) {
+    fn serve(&self, event: &Event) -> io::Result<()> {
         let token = event.token() & !1;
         let client = self.clients.lock().unwrap().get(&token).cloned();
         // Without one, another worker has just ended it.
-        let Some(client) = client else { return };
+        let Some(client) = client else { return Ok(()) };
         let over = if event.token() == token {
             !self.chat(&client).unwrap_or(false)
         } else {
             // Another worker may have started the timer anew after this event was taken.
-            let over = client.lock().unwrap().timer.owns(event);
-            self.silent.fetch_add(over.into(), Relaxed);
-            over
+            client.lock().unwrap().timer.owns(event)
         };
         if over {
             self.clients.lock().unwrap().remove(&token);
         }
+        Ok(())
     }
 
     fn work(&self) -> io::Result<()> {
@@ -107,14 +93,10 @@ impl Server {
             consumer.wait(Wait::FOREVER)?;
             for event in consumer.events() {
                 let result = match event.token() {
-                    // Levels: two workers may be told of one connection, and one finds nothing.
+                    // A level: two workers may be told of one connection, and one finds nothing.
                     LISTENER => self.accept(),
-                    TIME => self.tell_time(),
                     STOP => return self.stop.sender().send(1), // one worker passes it to the next
-                    _ => {
-                        self.serve(&event);
-                        Ok(())
-                    }
+                    _ => self.serve(&event),
                 };
                 match result {
                     Err(error) if error.kind() != ErrorKind::WouldBlock => eprintln!("{error}"),
@@ -143,42 +125,25 @@ fn client(address: SocketAddr, times: u32, all: &Barrier) -> io::Result<usize> {
 }
 
 fn main() -> io::Result<()> {
-    let (tcp, udp) = (
-        TcpListener::bind("127.0.0.1:0")?,
-        UdpSocket::bind("127.0.0.1:0")?,
-    );
-    let (chat, time) = (tcp.local_addr()?, udp.local_addr()?);
-    tcp.set_nonblocking(true)?;
-    udp.set_nonblocking(true)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    listener.set_nonblocking(true)?;
     let ring = Ring::new(64)?;
     let server = Server {
-        listener: ring.add(LISTENER, Socket::new(tcp, SocketEvents::ACCEPT))?,
-        time: ring.add(TIME, Socket::new(udp, SocketEvents::RECV))?,
+        listener: ring.add(LISTENER, Socket::new(listener, SocketEvents::ACCEPT))?,
         stop: ring.add(STOP, User::new())?,
         clients: Mutex::default(),
         next: FIRST.into(),
-        silent: 0.into(),
         ring,
     };
     let all = &Barrier::new(3);
     thread::scope(|scope| {
         let workers = [(); 2].map(|()| scope.spawn(|| server.work()));
-        let clients = [8, 1, 1].map(|times| scope.spawn(move || client(chat, times, all)));
-        let asker = UdpSocket::bind("127.0.0.1:0")?;
-        asker.send_to(b"time?", time)?;
-        let mut text = [0; 32];
-        let size = asker.recv(&mut text)?;
-        println!("it is {}", String::from_utf8_lossy(&text[..size]));
+        let clients = [8, 1, 1].map(|times| scope.spawn(move || client(address, times, all)));
         let [talker, ..] = clients.map(|client| client.join().unwrap());
         println!("the talker heard {} lines", talker?);
         server.stop.sender().send(1)?;
-        workers
-            .into_iter()
-            .try_for_each(|worker| worker.join().unwrap())
-    })?;
-    println!(
-        "{} clients were silent for too long",
-        server.silent.into_inner()
-    );
-    Ok(())
+        let mut workers = workers.into_iter();
+        workers.try_for_each(|worker| worker.join().unwrap())
+    })
 }
