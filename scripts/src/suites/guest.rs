@@ -32,7 +32,7 @@ const BOOT: Boot = Boot {
 };
 
 /// What one program may take, in seconds.
-const SECONDS: u32 = 120;
+const SECONDS: u32 = 300;
 
 /// What the tests call.
 const COMMANDS: [&str; 8] = ["sh", "bash", "cat", "echo", "sleep", "true", "false", "wc"];
@@ -184,8 +184,8 @@ mod tests {
                 libtest: true,
             }],
         };
-        let expected = "epoll\tpolling\tio\t120\tlibtest\t/exec/polling\t/exec/polling/io\n\
-                        kevent\tpolling\tio\t120\tlibtest\t/exec/polling\t/exec/polling/io\t\
+        let expected = "epoll\tpolling\tio\t300\tlibtest\t/exec/polling\t/exec/polling/io\n\
+                        kevent\tpolling\tio\t300\tlibtest\t/exec/polling\t/exec/polling/io\t\
                         LD_PRELOAD=/exec/libepoll_kevent.so\n";
         assert_eq!(plan(&[built]), expected);
     }

@@ -24,7 +24,7 @@ const LOG: &str = "/tmp/suites.log";
 /// What a program says.
 const OUTPUT: &str = "/tmp/suites.out";
 /// Seconds for one test alone.
-const ALONE: u64 = 40;
+const ALONE: u64 = 120;
 /// How often a test is run again.
 const AGAIN: usize = 2;
 
