@@ -31,6 +31,7 @@ pub const ALL: &[Case] = &[
     ("data", data),
     ("order", order),
     ("many", many),
+    ("crowd", crowd),
     ("pipe_edge", pipe_edge),
     ("sockets", sockets),
     ("tcp", tcp),
@@ -506,6 +507,32 @@ fn many(of: &Say) {
     of.say("copies are closed", now(epfd).map(|events| events.len()));
     close(ready);
     of.say("the last is closed", now(epfd));
+}
+
+/// More than fit in what a call may have room for without a thought.
+fn crowd(of: &Say) {
+    const FILES: usize = 17_000;
+    let limit = libc::rlimit {
+        rlim_cur: 20_000,
+        rlim_max: 20_000,
+    };
+    // SAFETY: It is ours.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    let (epfd, ready) = (create(), eventfd(1));
+    let copies: Vec<c_int> = (0..FILES).map(|_| dup(ready)).collect();
+    if copies.iter().any(|&copy| copy < 0) {
+        return of.say("no descriptors", ());
+    }
+    for &copy in &copies {
+        add(epfd, copy, IN);
+    }
+    let mut events = vec![epoll_event { events: 0, u64: 0 }; FILES];
+    // SAFETY: There is room.
+    let num = unsafe { libc::epoll_wait(epfd, events.as_mut_ptr(), FILES as c_int, 0) };
+    let mut seen: Vec<u64> = events.iter().map(|e| e.u64).collect();
+    seen.sort();
+    seen.dedup();
+    of.say("in one call", (num, seen.len()));
 }
 
 fn pipe_edge(of: &Say) {

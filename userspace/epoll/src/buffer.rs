@@ -11,8 +11,9 @@ use std::ptr::{null_mut, NonNull};
 use kevent_sys::ukevent;
 use libc::epoll_event;
 
-/// How many one call reports at most.
-pub(crate) const MOST: usize = 16384;
+/// How many one call reports at most: as many as a process may have files, if nobody has changed that.
+/// Memory for them is there only when they come.
+pub(crate) const MOST: usize = 1 << 20;
 
 /// As many are on the stack.
 const FEW: usize = 64;
