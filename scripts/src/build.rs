@@ -21,7 +21,7 @@ use config::Wanted;
 
 /// Configures the kernel from the fragments in qemu/ and builds it.
 ///
-/// The fragments are kernel.config, the architecture's, that of --debug, --rt or --kcsan, and
+/// The fragments are kernel.config, the architecture's, those of --debug, --rt, --kcsan or --fuzz, and
 /// inline-helpers.config where clang and rustc share one LLVM. Every line of them must be in the
 /// configuration that results.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -88,6 +88,7 @@ pub fn ensure_changed(
         tools: &ctx.tools(),
         tree: &tree.path,
         folder: &folder,
+        variables: flavour.variables(),
         log: ctx
             .cache
             .join("log")
@@ -157,11 +158,8 @@ fn fragments(ctx: &Context, flavour: Flavour, args: &Args) -> Result<Vec<PathBuf
         qemu.join("kernel.config"),
         qemu.join(format!("{}.config", ctx.arch.name())),
     ];
-    fragments.extend(
-        flavour
-            .name()
-            .map(|name| qemu.join(format!("{name}.config"))),
-    );
+    let more = flavour.fragments().iter();
+    fragments.extend(more.map(|name| qemu.join(format!("{name}.config"))));
     let tools = ctx.tools();
     if ctx.arch == Arch::Um {
         // It cannot have them.
@@ -192,12 +190,16 @@ struct Build<'a> {
     tools: &'a Tools,
     tree: &'a Path,
     folder: &'a Path,
+    /// What make is told beside the tools.
+    variables: &'a [&'a str],
     log: PathBuf,
 }
 
 impl Build<'_> {
     fn make(&self) -> Result<Command> {
-        self.tools.make(self.tree, self.folder)
+        let mut make = self.tools.make(self.tree, self.folder)?;
+        make.args(self.variables);
+        Ok(make)
     }
 
     /// What the configuration `text` is made from. `state` tells one tree's Kconfig from another's.

@@ -1,4 +1,4 @@
-//! Kernels beside the ordinary one, each made by one more fragment in qemu/.
+//! Kernels beside the ordinary one, made by more fragments in qemu/.
 
 use anyhow::{Result, bail};
 use serde::Deserialize;
@@ -17,6 +17,8 @@ pub enum Flavour {
     Rt,
     /// With what finds data races.
     Kcsan,
+    /// The debug kernel, whose code of kevent says where it is.
+    Fuzz,
 }
 
 /// Which kernel, on the command line.
@@ -34,6 +36,10 @@ pub struct Args {
     /// The kernel that finds data races
     #[arg(long, group = "kernel")]
     kcsan: bool,
+
+    /// The kernel of `fuzz`: that of --debug, which writes down where it is
+    #[arg(long, group = "kernel")]
+    fuzz: bool,
 }
 
 impl Args {
@@ -42,19 +48,45 @@ impl Args {
             Args { debug: true, .. } => Flavour::Debug,
             Args { rt: true, .. } => Flavour::Rt,
             Args { kcsan: true, .. } => Flavour::Kcsan,
+            Args { fuzz: true, .. } => Flavour::Fuzz,
             _ => Flavour::Ordinary,
         }
     }
 }
 
 impl Flavour {
-    /// The name of the fragment `qemu/<name>.config`, and in the name of the build folder.
+    /// The name in that of the build folder.
     pub fn name(self) -> Option<&'static str> {
         match self {
             Flavour::Ordinary => None,
             Flavour::Debug => Some("debug"),
             Flavour::Rt => Some("rt"),
             Flavour::Kcsan => Some("kcsan"),
+            Flavour::Fuzz => Some("fuzz"),
+        }
+    }
+
+    /// The fragments `qemu/<name>.config`, a later one wins.
+    pub fn fragments(self) -> &'static [&'static str] {
+        match self {
+            Flavour::Ordinary => &[],
+            Flavour::Debug => &["debug"],
+            Flavour::Rt => &["rt"],
+            Flavour::Kcsan => &["kcsan"],
+            Flavour::Fuzz => &["debug", "fuzz"],
+        }
+    }
+
+    /// What make is told: which objects say where they are. `kernel` is Rust's crate of that name.
+    pub fn variables(self) -> &'static [&'static str] {
+        match self {
+            Flavour::Fuzz => &[
+                "KCOV_INSTRUMENT_kernel.o=y",
+                "KCOV_INSTRUMENT_kevent.o=y",
+                "KCOV_INSTRUMENT_kevent_socket.o=y",
+                "KCOV_INSTRUMENT_eventpoll.o=y",
+            ],
+            _ => &[],
         }
     }
 
@@ -66,7 +98,7 @@ impl Flavour {
     /// Fails where the architecture has no such kernel.
     pub fn check(self, arch: Arch) -> Result<()> {
         match (arch, self.name()) {
-            (Arch::Um, Some(name)) | (Arch::Arm64, Some(name @ "kcsan")) => {
+            (Arch::Um, Some(name)) | (Arch::Arm64, Some(name @ ("kcsan" | "fuzz"))) => {
                 bail!("{} has no {name} kernel", arch.name())
             }
             _ => Ok(()),
@@ -101,6 +133,7 @@ mod tests {
         assert_eq!(parse(&["--debug"]), Some(Flavour::Debug));
         assert_eq!(parse(&["--rt"]), Some(Flavour::Rt));
         assert_eq!(parse(&["--kcsan"]), Some(Flavour::Kcsan));
+        assert_eq!(parse(&["--fuzz"]), Some(Flavour::Fuzz));
         assert_eq!(parse(&["--debug", "--rt"]), None);
         assert_eq!(parse(&["--kcsan", "--rt"]), None);
     }
@@ -108,9 +141,12 @@ mod tests {
     #[test]
     fn each_has_its_fragment() {
         let qemu = Path::new(env!("CARGO_MANIFEST_DIR")).join("../qemu");
-        for flavour in [Flavour::Debug, Flavour::Rt, Flavour::Kcsan] {
+        for flavour in [Flavour::Debug, Flavour::Rt, Flavour::Kcsan, Flavour::Fuzz] {
             let name = flavour.name().unwrap();
-            assert!(qemu.join(format!("{name}.config")).is_file(), "{name}");
+            assert_eq!(flavour.fragments().last(), Some(&name));
+            for name in flavour.fragments() {
+                assert!(qemu.join(format!("{name}.config")).is_file(), "{name}");
+            }
         }
         assert_eq!(Flavour::Ordinary.name(), None);
     }

@@ -150,6 +150,7 @@ impl<'a> Builder<'a> {
             tools: &tools,
             tree: &tree,
             folder: &folder,
+            variables: &[],
             log: log.to_owned(),
         };
         let name = if on { "on" } else { "off" };

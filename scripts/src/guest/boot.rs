@@ -87,6 +87,14 @@ const KCSAN: Boot = Boot {
     ..SMP
 };
 
+/// Looking for leaks would take half of the fuzzer's time.
+const FUZZ: Boot = Boot {
+    name: "fuzz",
+    title: "2 CPUs, fuzzing",
+    leaks: false,
+    ..DEBUG
+};
+
 /// When a slow kernel is said to hang: after the seconds that detectors may be given at most, as the
 /// machine has more to do.
 const LOCKUPS: &str = " watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=120";
@@ -97,6 +105,7 @@ pub fn boots(arch: Arch, flavour: Flavour) -> &'static [Boot] {
         (Flavour::Debug, _) => &[DEBUG],
         (Flavour::Rt, _) => &[RT],
         (Flavour::Kcsan, _) => &[KCSAN],
+        (Flavour::Fuzz, _) => &[FUZZ],
         (Flavour::Ordinary, Arch::X86_64) => &[SMP, COMPAT, COUNTED],
         (Flavour::Ordinary, Arch::Arm64) => &[SMP, COUNTED],
         (Flavour::Ordinary, Arch::Um) => &[UM],
