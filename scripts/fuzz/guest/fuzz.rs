@@ -1,0 +1,210 @@
+//! Which programs run, and which are kept.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use kevent_fuzz::Dice;
+use kevent_fuzz::corpus;
+use kevent_fuzz::message::{Message, Status};
+use kevent_fuzz::minimise::minimise;
+use kevent_fuzz::mutate::mutate;
+use kevent_fuzz::program::Program;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+
+use crate::faults;
+use crate::lane::{Lane, Reached, tell};
+
+/// What was reached counts if it is reached again, of so many times.
+const AGAIN: usize = 2;
+/// How often the one who follows is told.
+const STATUS: Duration = Duration::from_secs(10);
+
+pub struct Plan {
+    pub time: Duration,
+    pub seed: u64,
+    pub lanes: usize,
+    pub times: usize,
+    pub blind: bool,
+    pub corpus: PathBuf,
+}
+
+/// What the lanes share.
+#[derive(Default)]
+struct Shared {
+    /// Kept by an earlier run, and yet to be run.
+    kept: Vec<Program>,
+    corpus: Vec<Program>,
+    pcs: BTreeSet<u64>,
+    edges: BTreeSet<u64>,
+    status: Status,
+    told: Duration,
+    /// A process cannot be killed: that is the end.
+    stuck: bool,
+}
+
+struct Fuzzer {
+    plan: Plan,
+    start: Instant,
+    shared: Mutex<Shared>,
+}
+
+pub fn run(plan: Plan) -> Result<()> {
+    // SAFETY: Whose parent is gone is waited for here.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
+    faults::allow();
+    let kept: Vec<Program> = corpus::read(&plan.corpus)?.into_values().collect();
+    let kept = std::iter::repeat_n(kept, plan.times).flatten().collect();
+    let lanes = (0..plan.lanes).map(|number| Lane::new(number, plan.blind));
+    let lanes = lanes
+        .collect::<io::Result<Vec<Lane>>>()
+        .context("no KCOV")?;
+    let fuzzer = Fuzzer {
+        plan,
+        start: Instant::now(),
+        shared: Mutex::new(Shared {
+            kept,
+            ..Shared::default()
+        }),
+    };
+    thread::scope(|scope| {
+        for (number, lane) in lanes.iter().enumerate() {
+            let dice = Dice::seed_from_u64(fuzzer.plan.seed.wrapping_add(number as u64));
+            let fuzzer = &fuzzer;
+            scope.spawn(move || fuzzer.work(lane, dice));
+        }
+    });
+    tell(&Message::Status(fuzzer.status()));
+    Ok(())
+}
+
+impl Fuzzer {
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().expect("nobody panics with it")
+    }
+
+    fn status(&self) -> Status {
+        let shared = self.shared();
+        Status {
+            seconds: self.start.elapsed().as_secs(),
+            corpus: shared.corpus.len(),
+            edges: shared.edges.len(),
+            pcs: shared.pcs.len(),
+            ..shared.status
+        }
+    }
+
+    /// What one lane does until the time is over.
+    fn work(&self, lane: &Lane, mut dice: Dice) {
+        while let Some((program, old)) = self.next(&mut dice) {
+            if self.try_out(lane, &program, old).is_none() {
+                self.shared().stuck = true;
+                return;
+            }
+        }
+    }
+
+    /// The next program, and whether it was kept by an earlier run.
+    fn next(&self, dice: &mut Dice) -> Option<(Program, bool)> {
+        let mut shared = self.shared();
+        if shared.stuck {
+            return None;
+        }
+        if let Some(program) = shared.kept.pop() {
+            return Some((program, true));
+        }
+        if self.start.elapsed() >= self.plan.time {
+            return None;
+        }
+        if shared.corpus.is_empty() || dice.random_ratio(1, 10) {
+            return Some((Program::choose(dice), false));
+        }
+        // What was kept last is behind fewer others, and more is left to find from there.
+        let from = match dice.random_ratio(1, 2) {
+            true => shared.corpus.len() * 3 / 4,
+            false => 0,
+        };
+        let mut program = shared.corpus[from..].choose(dice).cloned()?;
+        mutate(&mut program, &shared.corpus, dice);
+        Some((program, false))
+    }
+
+    /// Runs a program, and keeps what it needs to reach what none did before. None: stuck.
+    fn try_out(&self, lane: &Lane, program: &Program, old: bool) -> Option<()> {
+        let reached = self.run(lane, program)?;
+        let mut new = self.news(&reached);
+        for _ in 0..AGAIN {
+            if new.is_empty() {
+                return Some(());
+            }
+            let again = self.run(lane, program)?;
+            self.news(&again);
+            new.retain(|edge| again.edges.contains(edge));
+        }
+        if new.is_empty() {
+            return Some(());
+        }
+        let mut stuck = false;
+        let least = match old {
+            true => program.clone(),
+            false => minimise(program, |less| match self.run(lane, less) {
+                Some(reached) => {
+                    self.news(&reached);
+                    new.is_subset(&reached.edges)
+                }
+                None => {
+                    stuck = true;
+                    false
+                }
+            }),
+        };
+        if stuck {
+            return None;
+        }
+        let reached = self.run(lane, &least)?;
+        let edges = reached.edges.into_iter().collect();
+        tell(&Message::Keep {
+            program: least.clone(),
+            edges,
+        });
+        self.shared().corpus.push(least);
+        Some(())
+    }
+
+    fn run(&self, lane: &Lane, program: &Program) -> Option<Reached> {
+        let reached = lane.run(program)?;
+        let mut shared = self.shared();
+        shared.status.programs += 1;
+        shared.status.calls += program.calls() as u64;
+        shared.status.late += u64::from(reached.late);
+        let now = self.start.elapsed();
+        if now >= shared.told + STATUS {
+            shared.told = now;
+            drop(shared);
+            let status = self.status();
+            tell(&Message::Status(status));
+            // On the console, too: who follows knows that the guest is alive.
+            let _ = fs::write("/dev/kmsg", format!("fuzz: {} programs", status.programs));
+        }
+        Some(reached)
+    }
+
+    /// The edges that nobody has reached before, which from now on somebody has.
+    fn news(&self, reached: &Reached) -> BTreeSet<u64> {
+        let mut shared = self.shared();
+        let pcs: Vec<u64> = reached.pcs.difference(&shared.pcs).copied().collect();
+        let edges: BTreeSet<u64> = reached.edges.difference(&shared.edges).copied().collect();
+        shared.pcs.extend(&pcs);
+        shared.edges.extend(&edges);
+        if !pcs.is_empty() {
+            tell(&Message::Reached { pcs });
+        }
+        edges
+    }
+}
