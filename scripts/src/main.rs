@@ -25,6 +25,7 @@ mod check;
 mod demo;
 mod detectors;
 mod mio;
+mod fuzz;
 mod mutants;
 mod programs;
 mod range_diff;
@@ -89,6 +90,8 @@ enum Verb {
     Run(run::Args),
     /// Does everything at once, and accounts for each event
     Stress(stress::Args),
+    /// Fuzzes the calls, guided by what of kevent is reached
+    Fuzz(fuzz::Args),
     /// Runs all selftests and the stress on the kernels that find bugs
     Detectors(detectors::Args),
     /// Breaks the kernel on purpose, and names the detector that notices
@@ -126,6 +129,7 @@ fn main() -> ExitCode {
         Verb::Check(args) => check::run(&ctx, args),
         Verb::Run(args) => run::run(&ctx, args),
         Verb::Stress(args) => stress::run(&ctx, args),
+        Verb::Fuzz(args) => fuzz::run(&ctx, args),
         Verb::Detectors(args) => detectors::run(&ctx, args),
         Verb::Mutants(args) => mutants::run(&ctx, args),
         Verb::Bench(args) => bench::run(&ctx, args),

@@ -106,6 +106,15 @@ fn read(folder: &Path) -> Result<Vec<Mutant>> {
     Ok(mutants)
 }
 
+/// Builds the kernel with the mutant of this name.
+pub fn build(ctx: &Context, name: &str, flavour: Flavour) -> Result<build::Kernel> {
+    let mutants = read(&ctx.repo.join(FOLDER))?;
+    let mutant = mutants.iter().find(|mutant| mutant.name == name);
+    let mutant = mutant.with_context(|| format!("no file {FOLDER}/{name}.toml"))?;
+    let args = build::Args::default();
+    build::ensure_changed(ctx, flavour, &args, |tree| mutant.apply(tree))
+}
+
 /// What became of a mutant.
 struct Tried<'a> {
     mutant: &'a Mutant,

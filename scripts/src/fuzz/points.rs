@@ -1,0 +1,188 @@
+//! The places in the kernel's code that KCOV tells of, and the lines that they belong to.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use addr2line::Loader;
+use anyhow::{Context as _, Result, anyhow};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+use super::lines::Lines;
+
+/// What instrumented code calls.
+const TRACE: &str = "__sanitizer_cov_trace_pc";
+/// A call instruction of x86_64.
+const CALL: u8 = 0xe8;
+pub const CALL_LEN: u64 = 5;
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Line {
+    pub file: String,
+    pub number: u32,
+}
+
+/// The places in code of the series: where the call is, and the line that it stands for.
+#[derive(Debug, Default)]
+pub struct Points {
+    at: BTreeMap<u64, Line>,
+    /// The functions that have some, each from its first address to behind its last.
+    functions: Vec<(u64, u64)>,
+}
+
+impl Points {
+    /// Finds them in a kernel with debug information.
+    pub fn read(vmlinux: &Path, lines: &Lines) -> Result<Points> {
+        let bytes = fs::read(vmlinux);
+        let bytes = bytes.with_context(|| format!("cannot read {}", vmlinux.display()))?;
+        let file = object::File::parse(&*bytes)?;
+        let trace = file.symbols().find(|symbol| symbol.name() == Ok(TRACE));
+        let trace = trace.context("the kernel has no KCOV")?.address();
+        let text = file
+            .section_by_name(".text")
+            .context("the kernel has no code")?;
+        let calls = calls(text.data()?, text.address(), trace);
+
+        let loader = Loader::new(vmlinux).map_err(|error| anyhow!("{error}"))?;
+        let mut at = BTreeMap::new();
+        for call in calls {
+            if let Some(line) = line(&loader, call, lines)? {
+                at.insert(call, line);
+            }
+        }
+        let mut functions = BTreeSet::new();
+        for symbol in file.symbols().filter(|symbol| symbol.size() != 0) {
+            let (begin, end) = (symbol.address(), symbol.address() + symbol.size());
+            if at.range(begin..end).next().is_some() {
+                functions.insert((begin, end));
+            }
+        }
+        Ok(Points {
+            at,
+            functions: merge(functions),
+        })
+    }
+
+    pub fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &Line)> {
+        self.at.iter().map(|(address, line)| (*address, line))
+    }
+
+    pub fn lines(&self) -> BTreeSet<&Line> {
+        self.at.values().collect()
+    }
+
+    /// The code that has them, as QEMU's option -dfilter takes it.
+    pub fn filter(&self) -> String {
+        let ranges = self.functions.iter();
+        let ranges: Vec<String> = ranges
+            .map(|(from, to)| format!("{from:#x}..{:#x}", to - 1))
+            .collect();
+        ranges.join(",")
+    }
+
+    #[cfg(test)]
+    pub fn new(at: impl IntoIterator<Item = (u64, Line)>) -> Points {
+        Points {
+            at: at.into_iter().collect(),
+            functions: Vec::new(),
+        }
+    }
+}
+
+/// Where `text`, which begins at `address`, calls `target`.
+fn calls(text: &[u8], address: u64, target: u64) -> Vec<u64> {
+    let mut found = Vec::new();
+    for (offset, code) in text.windows(CALL_LEN as usize).enumerate() {
+        let &[CALL, a, b, c, d] = code else {
+            continue;
+        };
+        let at = address + offset as u64;
+        let to = at + CALL_LEN;
+        if to.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into()) == target {
+            found.push(at);
+        }
+    }
+    found
+}
+
+/// The innermost line of the series that the code at an address is from.
+fn line(loader: &Loader, address: u64, lines: &Lines) -> Result<Option<Line>> {
+    let mut frames = loader
+        .find_frames(address)
+        .map_err(|error| anyhow!("{error}"))?;
+    while let Some(frame) = frames.next()? {
+        let Some(location) = frame.location else {
+            continue;
+        };
+        let (Some(path), Some(number)) = (location.file, location.line) else {
+            continue;
+        };
+        let file = lines
+            .iter()
+            .find(|(file, numbers)| is(path, file) && numbers.contains(&number));
+        if let Some((file, _)) = file {
+            return Ok(Some(Line {
+                file: file.clone(),
+                number,
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a path of the debug information is that file of the tree.
+fn is(path: &str, file: &str) -> bool {
+    path.strip_suffix(file)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+}
+
+/// Ranges that lie close to each other are one.
+fn merge(ranges: BTreeSet<(u64, u64)>) -> Vec<(u64, u64)> {
+    let mut merged: Vec<(u64, u64)> = Vec::new();
+    for (begin, end) in ranges {
+        match merged.last_mut() {
+            Some(last) if begin <= last.1 + 256 => last.1 = last.1.max(end),
+            _ => merged.push((begin, end)),
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_found_by_where_they_go() {
+        // call +11; nop; call -6; call elsewhere
+        let text = [0xe8, 11, 0, 0, 0, 0x90, 0xe8, 5, 0, 0, 0, 0xe8, 1, 0, 0, 0];
+        assert_eq!(calls(&text, 0x1000, 0x1010), [0x1000, 0x1006]);
+    }
+
+    #[test]
+    fn paths_of_the_compiler_are_files_of_the_tree() {
+        assert!(is(
+            "/cache/linux/rust/kernel/kevent/ring.rs",
+            "rust/kernel/kevent/ring.rs"
+        ));
+        assert!(is("../fs/kevent.c", "fs/kevent.c") && is("fs/kevent.c", "fs/kevent.c"));
+        assert!(!is("vfs/kevent.c", "fs/kevent.c") && !is("other/ring.rs", "kevent/ring.rs"));
+    }
+
+    #[test]
+    fn neighbours_are_one_range() {
+        let ranges = [(0x1000, 0x1100), (0x1110, 0x1200), (0x9000, 0x9010)].into();
+        let functions = merge(ranges);
+        assert_eq!(functions, [(0x1000, 0x1200), (0x9000, 0x9010)]);
+        let points = Points {
+            functions,
+            ..Points::default()
+        };
+        assert_eq!(points.filter(), "0x1000..0x11ff,0x9000..0x900f");
+    }
+}
