@@ -14,7 +14,7 @@
 #define TESTER	1
 
 /* What a hostile process writes; each over the whole mapping, the header included. */
-enum scribble { RANDOM, ONES, ZEROS, REPLAY, KINDS };
+enum scribble { RANDOM, ONES, ZEROS, REPLAY, FLIP, KINDS };
 
 static uint64_t dice(uint64_t *state)
 {
@@ -41,6 +41,8 @@ static void scribble_for_ever(struct kevent_consumer *c, uint64_t *rounds)
 				value = ~0ULL;
 			else if (kind == ZEROS)
 				value = 0;
+			else if (kind == FLIP)
+				value = load_get(&mem[i]) ^ 1ULL << dice(&state) % 64;
 			else
 				value = old[dice(&state) % 64];
 			old[dice(&state) % 64] = load_get(&mem[i]);
@@ -172,6 +174,88 @@ TEST_F_TIMEOUT(scribbled, own_queue_is_unharmed, 300)
 	EXPECT_EQ((int)SOURCES, load_fire(self->shared.fd, 0, SOURCES, 1));
 	EXPECT_LE(0, use(&self->shared, round, &state));
 	EXPECT_TRUE(own_queue_is_whole(&self->own, 1));
+}
+
+FIXTURE(limits)
+{
+	struct kevent_consumer own, shared;
+};
+
+FIXTURE_VARIANT(limits)
+{
+	uint32_t slots;
+};
+
+FIXTURE_VARIANT_ADD(limits, one_slot)
+{
+	.slots = 1,
+};
+
+FIXTURE_VARIANT_ADD(limits, few_slots)
+{
+	.slots = 4,
+};
+
+FIXTURE_SETUP(limits)
+{
+	ASSERT_EQ(0, kevent_ring_open(&self->own, SOURCES, 0, TESTER));
+	ASSERT_EQ(0, kevent_ring_open(&self->shared, variant->slots, 0, TESTER));
+	ASSERT_EQ((int)SOURCES, load_add(self->own.fd, 0, SOURCES));
+	ASSERT_EQ((int)SOURCES, load_add(self->shared.fd, 0, SOURCES));
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	kevent_ring_close(&self->own);
+	kevent_ring_close(&self->shared);
+}
+
+#define HIGH(flags)	((uint64_t)(flags) << 32)
+
+/* Limits of numbers, states that a slot can have and cannot, and what is beside the word now. */
+static uint64_t limit(unsigned int n, uint64_t now)
+{
+	const uint64_t values[] = {
+		0, 1, ~0ULL, 1ULL << 63, (1ULL << 63) - 1, 0x7fffffff, 0x80000000, 0xffffffff,
+		HIGH(1), HIGH(0x7fffffff), HIGH(0x80000000),
+		HIGH(KEVENT_RET_TAKEN), HIGH(KEVENT_RET_FINISHED),
+		HIGH(KEVENT_RET_TAKEN | KEVENT_RET_FINISHED),
+		HIGH(KEVENT_RET_TAKEN | KEVENT_RET_OWNER_MASK),
+		HIGH(KEVENT_RET_TAKEN | TESTER << KEVENT_RET_OWNER_SHIFT),
+		HIGH(KEVENT_RET_LAP_MASK), HIGH(1 << KEVENT_RET_LAP_SHIFT),
+		HIGH(KEVENT_RET_COUNTED), HIGH(~KEVENT_RET_LAP_MASK),
+		now + 1, now - 1, now + HIGH(1), now - HIGH(1), ~now,
+		now ^ HIGH(KEVENT_RET_TAKEN), now ^ HIGH(KEVENT_RET_FINISHED),
+		now + HIGH(1 << KEVENT_RET_LAP_SHIFT), now - HIGH(1 << KEVENT_RET_LAP_SHIFT),
+	};
+
+	return values[n % ARRAY_SIZE(values)];
+}
+
+#define LIMITS	29U
+
+TEST_F_TIMEOUT(limits, of_every_word, 300)
+{
+	size_t words = kevent_ring_bytes(variant->slots) / sizeof(uint64_t), i;
+	uint64_t *mem = (uint64_t *)self->shared.ring, state = 0x2545f4914f6cdd1dULL;
+	uint64_t fired = 0, delivered = 0, value;
+	unsigned int k;
+	int n;
+
+	for (i = 0; i < words; i++) {
+		for (k = 0; k < LIMITS; k++) {
+			value = limit(k, load_get(&mem[i]));
+			load_set(&mem[i], value);
+			ASSERT_EQ((int)SOURCES, load_fire(self->shared.fd, 0, SOURCES, 1));
+			n = use(&self->shared, ++fired, &state);
+			ASSERT_LE(0, n) TH_LOG("word %zu, limit %u", i, k);
+			delivered += n;
+		}
+		ASSERT_TRUE(own_queue_is_whole(&self->own, i + 1)) TH_LOG("word %zu", i);
+	}
+	EXPECT_LT(0U, delivered);
+	ASSERT_EQ((int)SOURCES, load_ctl(self->shared.fd, KEVENT_CTL_REMOVE, 0, SOURCES, 0));
+	EXPECT_EQ((int)SOURCES, load_add(self->shared.fd, 0, SOURCES));
 }
 
 FIXTURE(ring)
