@@ -23,10 +23,13 @@ const COVERED: &[&str] = &[
     "selftests/**/*",
     "qemu/init.c",
     "qemu/kernel.config",
-    "qemu/splats.txt",
+    SPLATS,
     "qemu/x86_64.config",
     "scripts/series/base.toml",
 ];
+
+/// What the kernel reports, and what of it is let through.
+const SPLATS: &str = "qemu/splats.txt";
 
 /// The program of the stress, with which the selftests have nothing to do.
 const STRESS: &str = "selftests/stress.c";
@@ -96,13 +99,25 @@ pub fn fingerprint(repo: &Path, kernel: Flavour, part: Part) -> Result<String> {
         for path in glob::glob(pattern.to_str().context("the path is no UTF-8")?)? {
             let path = path?;
             let name = path.strip_prefix(repo)?.display().to_string();
-            if path.is_file() && part.has(&name) {
-                files.push(format!("{} {name}\n", sha256(&path)?));
+            if !path.is_file() || !part.has(&name) {
+                continue;
             }
+            let sum = match name == SPLATS {
+                true => sha256_of(patterns(&fs::read_to_string(&path)?, kernel)),
+                false => sha256(&path)?,
+            };
+            files.push(format!("{sum} {name}\n"));
         }
     }
     files.sort();
     Ok(sha256_of(files.concat()))
+}
+
+/// The patterns that matter on a kernel: those of races on one that looks for them.
+fn patterns(text: &str, kernel: Flavour) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let lines = lines.filter(|line| kernel == Flavour::Kcsan || !line.contains("KCSAN: data-race"));
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 #[cfg(test)]
@@ -147,6 +162,17 @@ mod tests {
         for (name, stale) in FILES {
             let now = of(name);
             assert_eq!((now.0 != before.0, now.1 != before.1), *stale, "{name}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_races_matter_where_races_are_looked_for() {
+        let before = "# one\nmatch\tBUG\n";
+        let race = "# one\nmatch\tBUG\n# known\nallow\tKCSAN: data-race in a / b\n";
+        let other = "match\tBUG\nallow\tBUG: x\n";
+        for (kernel, stale) in [(Flavour::Rt, false), (Flavour::Kcsan, true)] {
+            assert_eq!(patterns(before, kernel) != patterns(race, kernel), stale);
+            assert_ne!(patterns(before, kernel), patterns(other, kernel));
         }
     }
 

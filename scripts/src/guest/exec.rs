@@ -54,11 +54,12 @@ pub fn follow(ctx: &Context, guest: Guest, ports: Vec<RawPort>, limits: Limits) 
 /// The same on any thread.
 pub fn follow_at(repo: &Path, guest: Guest, ports: Vec<RawPort>, limits: Limits) -> Result<u8> {
     let patterns = selftests::patterns(repo)?;
+    let mut reports = patterns.console();
     let (mut code, mut splat, mut console) = (None, false, Vec::new());
     let end = session::follow(guest, ports, limits, |event| {
         match event {
             Event::Console(line) => {
-                splat |= patterns.find(&line).is_some();
+                splat |= reports.line(&line).is_some();
                 console.push(line);
             }
             Event::Report(line) => match Message::parse(&line) {

@@ -1,14 +1,19 @@
 //! Finds the kernel's own reports of trouble on the console, by the patterns of `qemu/splats.txt`.
 
 use anyhow::{Context as _, Result, bail};
-use regex::RegexSet;
+use regex::{Regex, RegexSet};
 
 pub struct Patterns {
     reports: RegexSet,
     /// What the comment above each pattern of `reports` says.
     meanings: Vec<String>,
     allowed: RegexSet,
+    /// How reports open that count only with a function of the series in a stack, and such functions.
+    ours: Option<(Regex, Regex)>,
 }
+
+/// What stands before and after a report of a sanitizer.
+const RULE: &str = "=======";
 
 impl Patterns {
     /// Reads the file's text. Refuses a pattern without a comment or without a sample, and a
@@ -17,6 +22,7 @@ impl Patterns {
         let mut reports: Vec<String> = Vec::new();
         let mut meanings = Vec::new();
         let mut allowed = Vec::new();
+        let mut ours = None;
         let mut samples = Vec::new();
         let mut clean = Vec::new();
         let mut comment = String::new();
@@ -33,7 +39,7 @@ impl Patterns {
                 .split_once('\t')
                 .with_context(|| format!("line {number}: no tab"))?;
             match word {
-                "match" | "allow" if comment.is_empty() => {
+                "match" | "allow" | "ours" if comment.is_empty() => {
                     bail!("line {number}: no comment says what `{rest}` is");
                 }
                 "match" => {
@@ -42,6 +48,13 @@ impl Patterns {
                 }
                 "allow" => {
                     allowed.push(rest.to_owned());
+                    comment.clear();
+                }
+                "ours" => {
+                    let (opening, frame) = rest
+                        .split_once('\t')
+                        .with_context(|| format!("line {number}: no function"))?;
+                    ours = Some((Regex::new(opening)?, Regex::new(frame)?));
                     comment.clear();
                 }
                 "sample" => {
@@ -57,6 +70,7 @@ impl Patterns {
             reports: RegexSet::new(&reports)?,
             meanings,
             allowed: RegexSet::new(&allowed)?,
+            ours,
         };
         for (number, pattern, line) in &samples {
             if !patterns.reports.matches(line).matched(*pattern) {
@@ -79,10 +93,59 @@ impl Patterns {
         Ok(patterns)
     }
 
-    /// What `line` reports, unless it is an ordinary or an allowed line.
+    /// Looks at the lines of one console.
+    pub fn console(&self) -> Console<'_> {
+        Console {
+            patterns: self,
+            undecided: None,
+        }
+    }
+
+    /// What `line` reports by itself, unless it is an ordinary or an allowed line.
     pub fn find(&self, line: &str) -> Option<&str> {
         let first = self.reports.matches(line).iter().next()?;
         (!self.allowed.is_match(line)).then(|| self.meanings[first].as_str())
+    }
+}
+
+/// A report of the kernel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found<'a> {
+    pub meaning: &'a str,
+    /// How many lines ago it began.
+    pub ago: usize,
+}
+
+/// The lines of a console, as they come.
+pub struct Console<'a> {
+    patterns: &'a Patterns,
+    /// A report in which no function of the series has come yet.
+    undecided: Option<Found<'a>>,
+}
+
+impl<'a> Console<'a> {
+    /// The report that is known to be one by `line`.
+    pub fn line(&mut self, line: &str) -> Option<Found<'a>> {
+        if let Some(found) = &mut self.undecided {
+            found.ago += 1;
+        }
+        let found = self.patterns.find(line);
+        let found = found.map(|meaning| Found { meaning, ago: 0 });
+        let Some((opening, frame)) = &self.patterns.ours else {
+            return found;
+        };
+        if opening.is_match(line) {
+            self.undecided = found;
+        } else if found.is_some() {
+            return found;
+        }
+        if frame.is_match(line) {
+            return self.undecided.take();
+        }
+        if line.contains(RULE) {
+            self.undecided = None;
+        }
+        None
     }
 }
 
@@ -135,6 +198,38 @@ mod tests {
         let patterns = Patterns::parse(text).unwrap();
         assert_eq!(patterns.find("BUG: x"), Some("all"));
         assert_eq!(patterns.find("BUG: y"), None);
+    }
+
+    /// Whether the last line of a console makes a report known, and how long ago that began.
+    fn last(lines: &[&str]) -> Option<usize> {
+        let patterns = Patterns::parse(FILE).unwrap();
+        let mut console = patterns.console();
+        let found = lines.iter().map(|line| console.line(line));
+        found.last().unwrap().map(|found| found.ago)
+    }
+
+    #[test]
+    fn a_race_counts_with_a_function_of_the_series_in_it() {
+        const RACE: &str = "[ 9.0] BUG: KCSAN: data-race in release_sock / sk_copy";
+        const FRAME: &str = "[ 9.0]  kevent_do_ctl+0x1/0x2";
+        const RUST: &str =
+            "[ 9.0]  _RNvMNtNtCs4_6kernel4sync4waitINtB5_9WaitEntryE4wakeB9_+0x1/0x2";
+        const END: &str =
+            "[ 9.0] ==================================================================";
+        assert_eq!(last(&[RACE]), None);
+        assert_eq!(last(&[RACE, " tcp_close+0x1/0x2", FRAME]), Some(2));
+        assert_eq!(last(&[RACE, RUST]), Some(1));
+        assert_eq!(last(&[RACE, FRAME, FRAME]), None);
+        assert_eq!(last(&[RACE, END, FRAME]), None);
+        assert_eq!(last(&["BUG: KCSAN: data-race in kevent_fire / f"]), Some(0));
+        // Another report, in between.
+        assert_eq!(
+            last(&[RACE, "BUG: KASAN: slab-use-after-free in f"]),
+            Some(0)
+        );
+        // One that is let through.
+        let known = "BUG: KCSAN: data-race in ksys_read / ksys_write";
+        assert_eq!(last(&[RACE, END, known, FRAME]), None);
     }
 
     #[test]

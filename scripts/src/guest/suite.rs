@@ -6,7 +6,7 @@ use super::program::Program;
 use super::protocol::{Ending, Message};
 use super::results::TestResult;
 use super::session::{End, Next};
-use super::splat::Patterns;
+use super::splat::{self, Patterns};
 
 /// Lines of the console that are shown of a report of the kernel, and when the guest hangs.
 const REPORT_LINES: usize = 40;
@@ -24,7 +24,7 @@ pub struct Expected {
 }
 
 pub struct Suite<'a> {
-    patterns: &'a Patterns,
+    reports: splat::Console<'a>,
     expected: Expected,
     results: Vec<TestResult>,
     program: Option<Program>,
@@ -49,7 +49,7 @@ pub struct Report {
 impl<'a> Suite<'a> {
     pub fn new(patterns: &'a Patterns, expected: Expected) -> Suite<'a> {
         Suite {
-            patterns,
+            reports: patterns.console(),
             expected,
             results: Vec::new(),
             program: None,
@@ -85,15 +85,16 @@ impl<'a> Suite<'a> {
         let found = self.ktap.line(&line);
         self.kunit_seen |= found.iter().any(|result| result.suite.contains("kevent"));
         self.results.extend(found);
-        let splat = self.patterns.find(&line).map(str::to_owned);
-        if let Some(meaning) = &splat {
+        let found = self.reports.line(&line);
+        if let Some(found) = found {
+            let start = self.console.len() - found.ago;
             let last = self.splats.last();
-            if last.is_none_or(|(start, _)| self.console.len() >= start + REPORT_LINES) {
-                self.splats.push((self.console.len(), meaning.clone()));
+            if last.is_none_or(|(last, _)| start >= last + REPORT_LINES) {
+                self.splats.push((start, found.meaning.to_owned()));
             }
         }
         self.console.push(line);
-        splat
+        found.map(|found| found.meaning.to_owned())
     }
 
     /// A line of the reports.
