@@ -68,6 +68,7 @@ impl Calls {
 fn filter() -> String {
     let calls = [
         libc::SYS_epoll_ctl,
+        #[cfg(target_arch = "x86_64")]
         libc::SYS_epoll_wait,
         libc::SYS_epoll_pwait,
         libc::SYS_epoll_pwait2,
