@@ -20,7 +20,7 @@ use crate::guest::boot::{Mode, boots};
 use crate::guest::exec;
 use crate::guest::selftests::{self, Kernel};
 use crate::guest::session::{self, End, Event, Limits, Next, RawPort};
-use crate::guest::splat::Patterns;
+use crate::guest::splat;
 use crate::progress::Step;
 use crate::run;
 
@@ -102,10 +102,11 @@ impl<'a> Fuzzer<'a> {
             total: Duration::from_secs(load.seconds) + MORE,
         };
         let patterns = selftests::patterns(&self.ctx.repo)?;
+        let mut reports = patterns.console();
         let mut watch = Watch::default();
         let start = Instant::now();
         let end = session::follow(guest, ports, limits, |event| match event {
-            Event::Console(line) => watch.console(&patterns, line),
+            Event::Console(line) => watch.console(&mut reports, line),
             Event::Report(line) => watch.report(&line),
             Event::Qemu(line) => {
                 step.line(&format!("QEMU: {line}"));
@@ -171,8 +172,8 @@ struct Watch {
 }
 
 impl Watch {
-    fn console(&mut self, patterns: &Patterns, line: String) -> Next {
-        if self.report.is_none() && patterns.find(&line).is_some() {
+    fn console(&mut self, reports: &mut splat::Console<'_>, line: String) -> Next {
+        if reports.line(&line).is_some() && self.report.is_none() {
             self.report = Some(line.clone());
             self.since = Some((Instant::now(), self.console.len()));
         }
@@ -204,9 +205,13 @@ mod tests {
     #[test]
     fn a_report_ends_the_run_when_it_is_whole() {
         let patterns = include_str!("../../../qemu/splats.txt");
-        let patterns = Patterns::parse(patterns).unwrap();
+        let patterns = splat::Patterns::parse(patterns).unwrap();
+        let mut reports = patterns.console();
         let mut watch = Watch::default();
-        let mut hear = |line: &str| matches!(watch.console(&patterns, line.to_owned()), Next::Stop);
+        let mut hear = |line: &str| {
+            let next = watch.console(&mut reports, line.to_owned());
+            matches!(next, Next::Stop)
+        };
         assert!(!hear("fuzz: 100 programs"));
         assert!(!hear(
             "[    1.0] BUG: KASAN: slab-use-after-free in f+0x1/0x2"

@@ -102,7 +102,7 @@ impl Patterns {
     }
 
     /// What `line` reports by itself, unless it is an ordinary or an allowed line.
-    pub fn find(&self, line: &str) -> Option<&str> {
+    fn find(&self, line: &str) -> Option<&str> {
         let first = self.reports.matches(line).iter().next()?;
         (!self.allowed.is_match(line)).then(|| self.meanings[first].as_str())
     }

@@ -473,22 +473,30 @@ fn order(of: &Say) {
     }
 }
 
-fn many(of: &Say) {
-    const FILES: usize = 1000;
+/// An epoll with `files` copies of a file that is ready: itself, the file and the copies.
+fn copies(files: usize, limit: libc::rlim_t) -> Option<(c_int, c_int, Vec<c_int>)> {
     let limit = libc::rlimit {
-        rlim_cur: 4096,
-        rlim_max: 4096,
+        rlim_cur: limit,
+        rlim_max: limit,
     };
     // SAFETY: It is ours.
     unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
     let (epfd, ready) = (create(), eventfd(1));
-    let copies: Vec<c_int> = (0..FILES).map(|_| dup(ready)).collect();
+    let copies: Vec<c_int> = (0..files).map(|_| dup(ready)).collect();
     if copies.iter().any(|&copy| copy < 0) {
-        return of.say("no descriptors", ());
+        return None;
     }
     for &copy in &copies {
         add(epfd, copy, IN);
     }
+    Some((epfd, ready, copies))
+}
+
+fn many(of: &Say) {
+    const FILES: usize = 1000;
+    let Some((epfd, ready, copies)) = copies(FILES, 4096) else {
+        return of.say("no descriptors", ());
+    };
     let mut events = vec![epoll_event { events: 0, u64: 0 }; FILES + 10];
     for room in [FILES + 10, 300, 300, 300, 300, 65] {
         // SAFETY: There is room.
@@ -512,20 +520,9 @@ fn many(of: &Say) {
 /// More than fit in what a call may have room for without a thought.
 fn crowd(of: &Say) {
     const FILES: usize = 17_000;
-    let limit = libc::rlimit {
-        rlim_cur: 20_000,
-        rlim_max: 20_000,
-    };
-    // SAFETY: It is ours.
-    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
-    let (epfd, ready) = (create(), eventfd(1));
-    let copies: Vec<c_int> = (0..FILES).map(|_| dup(ready)).collect();
-    if copies.iter().any(|&copy| copy < 0) {
+    let Some((epfd, ..)) = copies(FILES, 20_000) else {
         return of.say("no descriptors", ());
-    }
-    for &copy in &copies {
-        add(epfd, copy, IN);
-    }
+    };
     let mut events = vec![epoll_event { events: 0, u64: 0 }; FILES];
     // SAFETY: There is room.
     let num = unsafe { libc::epoll_wait(epfd, events.as_mut_ptr(), FILES as c_int, 0) };

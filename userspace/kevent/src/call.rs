@@ -104,33 +104,18 @@ impl Wait {
     }
 }
 
-/// Adds to the signals that this thread blocks, a bit for each.
-pub(crate) fn block_signals(mask: u64) -> io::Result<()> {
-    // SAFETY: The kernel reads as much as it is told there is.
+/// Adds to the signals that this thread blocks, a bit for each, and says which it did before.
+pub(crate) fn block_signals(more: u64) -> io::Result<u64> {
+    let mut before = 0u64;
+    // SAFETY: The kernel reads and writes as much as it is told there is.
     let result = unsafe {
         libc::syscall(
             libc::SYS_rt_sigprocmask,
             libc::SIG_BLOCK,
-            &mask,
-            null_mut::<u64>(),
+            &more,
+            &mut before,
             size_of::<u64>(),
         )
     };
-    checked(result as c_int).map(drop)
-}
-
-/// The signals that this thread blocks, a bit for each.
-pub(crate) fn blocked_signals() -> io::Result<u64> {
-    let mut mask = 0u64;
-    // SAFETY: The kernel writes as much as it is told there is room for.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_rt_sigprocmask,
-            libc::SIG_BLOCK,
-            null_mut::<u64>(),
-            &mut mask,
-            size_of::<u64>(),
-        )
-    };
-    checked(result as c_int).map(|_| mask)
+    checked(result as c_int).map(|_| before)
 }

@@ -39,7 +39,7 @@ impl Signals {
     ///
     /// None are known.
     pub fn blocked() -> io::Result<Signals> {
-        call::blocked_signals().map(Signals)
+        call::block_signals(0).map(Signals)
     }
 
     /// Has this thread block these, beside those that it blocks already. Threads that it starts
@@ -60,7 +60,7 @@ impl Signals {
     /// None are known.
     pub fn block(self) -> io::Result<()> {
         // Two that the C library keeps for itself: it takes them out of every mask it sets.
-        call::block_signals(self.without(32).without(33).0)
+        call::block_signals(self.without(32).without(33).0).map(drop)
     }
 
     /// These and one more. A number that no signal has changes nothing.
