@@ -11,6 +11,7 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <linux/time_types.h>
 #include <netinet/in.h>
@@ -753,20 +754,46 @@ static inline void ignore(int signal)
 
 static int over;
 
-/* How many threads are at their end, with so many more. */
-ACT int threads_over(int more)
+/* One more thread is at its end. */
+ACT void thread_over(void)
 {
-	return __atomic_add_fetch(&over, more, __ATOMIC_ACQ_REL);
+	__atomic_add_fetch(&over, 1, __ATOMIC_RELEASE);
+	syscall(SYS_futex, &over, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
+/* Waits until another one than these is. How many are. */
+ACT int threads_over(int seen, unsigned int ms)
+{
+	struct timespec ts = { .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L };
+
+	syscall(SYS_futex, &over, FUTEX_WAIT, seen, &ts, NULL, 0);
+	return __atomic_load_n(&over, __ATOMIC_ACQUIRE);
 }
 
 static inline void end_thread(int signal)
 {
 	(void)signal;
-	threads_over(1);
+	thread_over();
 	syscall(SYS_exit, 0);
 }
 
-ACT void begin_program(void)
+/* The first descriptor that a program may get: all below are taken. */
+static int lowest;
+
+static inline void take_descriptors(void)
+{
+	int file;
+
+	for (file = 0; file < 256; file++)
+		if (fcntl(file, F_GETFD) >= 0)
+			lowest = file + 1;
+	for (file = dup(0); file >= 0 && file < lowest; file = dup(0))
+		;
+	close(file);
+}
+
+/* Once in a process. */
+ACT void begin_process(void)
 {
 	struct sigaction interrupt = { .sa_handler = ignore }, fault = { .sa_handler = end_thread };
 	int memory = memfd_create("plain", 0);
@@ -784,6 +811,7 @@ ACT void begin_program(void)
 	readonly = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, memory, 0);
 	rooms = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	close(memory);
+	take_descriptors();
 }
 
 ACT void name_thread(unsigned int number)
@@ -791,11 +819,23 @@ ACT void name_thread(unsigned int number)
 	thread[number % THREADS] = pthread_self();
 }
 
-/* One by one, as exit would close them all where nobody sees it. */
+/* One by one, as exit would close them all where nobody sees it. The process can run another. */
 ACT void end_program(void)
 {
 	int place;
 
+	fail_nth(0);
 	for (place = PLACES - 1; place >= 0; place--)
 		close_place(place);
+	for (place = 0; place < QUEUES; place++)
+		if (ring[place].ring)
+			munmap(ring[place].ring,
+			       kevent_ring_bytes(kevent_ring_slots(&ring[place])));
+	mmap(rooms, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+	     -1, 0);
+	syscall(SYS_close_range, lowest, ~0U, 0);
+	memset(ring, 0, sizeof(ring));
+	memset(thread, 0, sizeof(thread));
+	nr_held = 0;
+	over = 0;
 }

@@ -19,7 +19,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use crate::faults;
-use crate::lane::{Lane, Reached, tell};
+use crate::lane::{Lane, Reached, Stuck, tell};
 
 /// What was reached counts if it is reached again, of so many times.
 const AGAIN: usize = 2;
@@ -74,10 +74,10 @@ pub fn run(plan: Plan) -> Result<()> {
         }),
     };
     thread::scope(|scope| {
-        for (number, lane) in lanes.iter().enumerate() {
+        for (number, mut lane) in lanes.into_iter().enumerate() {
             let dice = Dice::seed_from_u64(fuzzer.plan.seed.wrapping_add(number as u64));
             let fuzzer = &fuzzer;
-            scope.spawn(move || fuzzer.work(lane, dice));
+            scope.spawn(move || fuzzer.work(&mut lane, dice));
         }
     });
     tell(&Message::Status(fuzzer.status()));
@@ -101,9 +101,9 @@ impl Fuzzer {
     }
 
     /// What one lane does until the time is over.
-    fn work(&self, lane: &Lane, mut dice: Dice) {
+    fn work(&self, lane: &mut Lane, mut dice: Dice) {
         while let Some((program, old)) = self.next(&mut dice) {
-            if self.try_out(lane, &program, old).is_none() {
+            if self.try_out(lane, &program, old).is_err() {
                 self.shared().stuck = true;
                 return;
             }
@@ -135,37 +135,37 @@ impl Fuzzer {
         Some((program, false))
     }
 
-    /// Runs a program, and keeps what it needs to reach what none did before. None: stuck.
-    fn try_out(&self, lane: &Lane, program: &Program, old: bool) -> Option<()> {
+    /// Runs a program, and keeps what it needs to reach what none did before.
+    fn try_out(&self, lane: &mut Lane, program: &Program, old: bool) -> Result<(), Stuck> {
         let reached = self.run(lane, program)?;
         let mut new = self.news(&reached);
         for _ in 0..AGAIN {
             if new.is_empty() {
-                return Some(());
+                return Ok(());
             }
             let again = self.run(lane, program)?;
             self.news(&again);
             new.retain(|edge| again.edges.contains(edge));
         }
         if new.is_empty() {
-            return Some(());
+            return Ok(());
         }
         let mut stuck = false;
         let least = match old {
             true => program.clone(),
             false => minimise(program, |less| match self.run(lane, less) {
-                Some(reached) => {
+                Ok(reached) => {
                     self.news(&reached);
                     new.is_subset(&reached.edges)
                 }
-                None => {
+                Err(Stuck) => {
                     stuck = true;
                     false
                 }
             }),
         };
         if stuck {
-            return None;
+            return Err(Stuck);
         }
         let reached = self.run(lane, &least)?;
         let edges = reached.edges.into_iter().collect();
@@ -174,10 +174,10 @@ impl Fuzzer {
             edges,
         });
         self.shared().corpus.push(least);
-        Some(())
+        Ok(())
     }
 
-    fn run(&self, lane: &Lane, program: &Program) -> Option<Reached> {
+    fn run(&self, lane: &mut Lane, program: &Program) -> Result<Reached, Stuck> {
         let reached = lane.run(program)?;
         let mut shared = self.shared();
         shared.status.programs += 1;
@@ -192,7 +192,7 @@ impl Fuzzer {
             // On the console, too: who follows knows that the guest is alive.
             let _ = fs::write("/dev/kmsg", format!("fuzz: {} programs", status.programs));
         }
-        Some(reached)
+        Ok(reached)
     }
 
     /// The edges that nobody has reached before, which from now on somebody has.

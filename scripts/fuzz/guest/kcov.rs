@@ -12,7 +12,7 @@ const ENABLE: libc::c_ulong = 0x6364;
 const DISABLE: libc::c_ulong = 0x6365;
 
 /// Places that are remembered; of a longer way, its beginning.
-const WORDS: usize = 1 << 15;
+const WORDS: usize = 1 << 13;
 
 /// What one thread at a time writes, and who shares this memory reads: the parent of its process.
 pub struct Area {
@@ -44,8 +44,26 @@ impl Area {
             return Err(io::Error::last_os_error());
         }
         let words = map(file.as_raw_fd(), 0)?;
+        // SAFETY: A child that wants it maps it: a fork would copy it for those that do not.
+        unsafe { libc::madvise(words.cast(), WORDS * 8, libc::MADV_DONTFORK) };
         let file = Some(file);
         Ok(Area { file, words })
+    }
+
+    /// The same, in a process that was forked.
+    pub fn here(&self) -> io::Result<Area> {
+        let Some(file) = &self.file else {
+            return Ok(Area {
+                file: None,
+                words: self.words,
+            });
+        };
+        let file = file.try_clone()?;
+        let words = map(file.as_raw_fd(), 0)?;
+        Ok(Area {
+            file: Some(file),
+            words,
+        })
     }
 
     /// Of a kernel that does not tell.

@@ -1,9 +1,10 @@
-//! What the process of one program does.
+//! A process that runs programs, one after the other.
 
 use std::ffi::c_int;
-use std::mem;
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Barrier};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use kevent_fuzz::call::Call;
@@ -15,28 +16,42 @@ use crate::kcov::Area;
 const PATIENCE: Duration = Duration::from_millis(400);
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// What the process answers after a program.
+pub const DONE: u8 = b'.';
+/// There were threads that did not end, so it is the last one.
+pub const LATE: u8 = b'!';
+
 unsafe extern "C" {
-    fn begin_program();
+    fn begin_process();
     fn end_program();
     fn name_thread(number: u32);
-    fn threads_over(more: c_int) -> c_int;
+    fn thread_over();
+    fn threads_over(seen: c_int, ms: u32) -> c_int;
     fn disturb(who: u32, signal: c_int);
 }
 
-/// Runs a program to its end, and ends the process: with 1 if there were threads that did not.
-pub fn run(program: &'static Program, areas: &'static [Area]) -> ! {
-    let in_time = parts(program, areas);
-    // SAFETY: Nobody needs what is not dropped.
-    unsafe { libc::_exit(c_int::from(!in_time)) }
+/// Runs the programs that come, until none comes any more or one does not end.
+pub fn run(mut stream: UnixStream, areas: &[Area]) -> io::Result<()> {
+    let areas = areas.iter().map(Area::here);
+    let areas: &'static [Area] = areas.collect::<io::Result<Vec<_>>>()?.leak();
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    // SAFETY: Nothing of the process is needed but what these functions have.
+    unsafe { begin_process() };
+    while let Some(line) = lines.next().transpose()? {
+        // A thread may outlive it.
+        let program: &'static Program = Box::leak(Box::new(serde_json::from_str(&line)?));
+        let in_time = one(program, areas);
+        stream.write_all(&[if in_time { DONE } else { LATE }])?;
+    }
+    Ok(())
 }
 
-fn parts(program: &'static Program, areas: &'static [Area]) -> bool {
-    // SAFETY: Nothing of the process is needed but what these functions have.
-    unsafe { begin_program() };
+/// One program. Whether its threads ended.
+fn one(program: &'static Program, areas: &'static [Area]) -> bool {
     traced(&areas[0], &program.first);
     let threads = program.threads.len();
     let gate = Arc::new(Barrier::new(threads));
-    let mut handles = Vec::new();
+    let mut handles: Vec<JoinHandle<()>> = Vec::new();
     for (number, calls) in program.threads.iter().enumerate() {
         let (gate, area) = (gate.clone(), &areas[number + 1]);
         let work = move || {
@@ -44,8 +59,8 @@ fn parts(program: &'static Program, areas: &'static [Area]) -> bool {
             unsafe { name_thread(number as u32) };
             gate.wait();
             traced(area, calls);
-            // SAFETY: It is a counter.
-            unsafe { threads_over(1) };
+            // SAFETY: It counts.
+            unsafe { thread_over() };
         };
         match thread::Builder::new().stack_size(256 << 10).spawn(work) {
             Ok(handle) => handles.push(handle),
@@ -60,8 +75,8 @@ fn parts(program: &'static Program, areas: &'static [Area]) -> bool {
     // SAFETY: The threads are at their end.
     unsafe { end_program() };
     areas[0].disable();
-    // A thread that was ended by a fault cannot be joined.
-    mem::forget(handles);
+    // They are detached: one that was ended by a fault cannot be joined.
+    drop(handles);
     true
 }
 
@@ -76,16 +91,16 @@ fn traced(area: &Area, calls: &[Call]) {
 /// Whether all threads were at their end within this time.
 fn wait(threads: usize, patience: Duration) -> bool {
     let start = Instant::now();
-    loop {
-        // SAFETY: It is a counter.
-        if unsafe { threads_over(0) } >= threads as c_int {
-            return true;
-        }
-        if start.elapsed() > patience {
+    let mut over = 0;
+    while over < threads as c_int {
+        let left = patience.saturating_sub(start.elapsed());
+        if left.is_zero() {
             return false;
         }
-        thread::sleep(Duration::from_millis(1));
+        // SAFETY: It sleeps, and reads a counter.
+        over = unsafe { threads_over(over, left.as_millis() as u32 + 1) };
     }
+    true
 }
 
 /// Ends sleeps until all threads are at their end, or it has been enough.

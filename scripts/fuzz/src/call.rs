@@ -167,6 +167,15 @@ impl Call {
         Call::of(chosen.name, dice)
     }
 
+    /// Whether it changes the process for what is run there later.
+    pub fn stays(&self) -> bool {
+        use Call::*;
+        matches!(
+            self,
+            OwnLimit { .. } | LimitFiles { .. } | Fork { .. } | NewPidfd { .. } | Advise { .. }
+        )
+    }
+
     /// How often each kind can come, for who wants all of them.
     pub fn names() -> impl Iterator<Item = &'static str> {
         WEIGHTS.iter().map(|weight| weight.name)

@@ -59,7 +59,7 @@ fn main(threads: usize) -> String {
         "static void once(void)\n\
          {{\n\
          {run}\
-         \tbegin_program();\n\
+         \tbegin_process();\n\
          \tfirst();\n\
          {start}\
          \tend_program();\n\
