@@ -56,8 +56,11 @@ static pthread_t thread[THREADS];
 static __thread struct ukevent *held[8];
 static __thread unsigned int nr_held;
 
-/* Two pages and a hole; the same two to be read only; and room for rings. */
-static char *plain, *readonly, *rooms;
+/*
+ * Two pages and a hole; the same two to be read only; room for rings; and a page that a 32-bit
+ * pointer reaches.
+ */
+static char *plain, *readonly, *rooms, *low;
 
 /* Where an array is. */
 struct place {
@@ -294,6 +297,38 @@ ACT void wait_extended(int queue, unsigned int num, struct position old, struct 
 
 	kevent_wait(fd[queue], num, (uint32_t)position_of(queue, old),
 		    arg_of(&extended, &arg, &ts), flags | KEVENT_FLAGS_EXT_ARG);
+}
+
+/* As a 32-bit program makes it. */
+static inline void call_32(unsigned int nr, unsigned int a, unsigned int b, unsigned int c,
+			   unsigned int d, unsigned int e, unsigned int f)
+{
+#ifdef __x86_64__
+	/* The red zone stays; the sixth argument is in ebp. */
+	asm volatile("sub $128, %%rsp; push %%rbp; mov %[f], %%ebp; int $0x80; pop %%rbp; add $128, %%rsp"
+		     : "+a"(nr)
+		     : "b"(a), "c"(b), "d"(c), "S"(d), "D"(e), [f] "r"(f)
+		     : "memory", "cc", "r8", "r9", "r10", "r11");
+#endif
+}
+
+ACT void call_by_32(int queue, unsigned int what, unsigned int num, struct extended extended,
+		    unsigned int flags)
+{
+	struct __kernel_timespec *ts = (struct __kernel_timespec *)low;
+	struct kevent_wait_arg *arg = (struct kevent_wait_arg *)(low + 64);
+	unsigned int at = (unsigned int)(uintptr_t)(low + 256), given;
+
+	arg_of(&extended, arg, ts);
+	given = extended.timeout.kind == NEVER ? 0 : (unsigned int)(uintptr_t)ts;
+	if (what & 1) {
+		given = (unsigned int)(uintptr_t)arg;
+		flags |= KEVENT_FLAGS_EXT_ARG;
+	}
+	if (what & 2)
+		call_32(__NR_kevent_wait, (unsigned int)fd[queue], num, 0, given, flags, 0);
+	else
+		call_32(__NR_kevent_get_events, (unsigned int)fd[queue], 1, num, given, at, flags);
 }
 
 ACT void commit(int queue, struct position position)
@@ -777,6 +812,22 @@ static inline void end_thread(int signal)
 	syscall(SYS_exit, 0);
 }
 
+/*
+ * Once: lets fail-nth reach what programs ask the kernel for, which by default is mostly spared and
+ * told of on the console, and turns on what is traced. Not every kernel has these files.
+ */
+ACT void prepare(void)
+{
+	write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
+	write_file("/sys/kernel/debug/failslab/verbose", "0");
+	write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
+	write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0");
+	write_file("/sys/kernel/debug/fail_page_alloc/verbose", "0");
+	write_file("/sys/kernel/debug/fail_usercopy/verbose", "0");
+	write_file("/sys/kernel/tracing/events/kevent/enable", "1");
+}
+
 /* The first descriptor that a program may get: all below are taken. */
 static int lowest;
 
@@ -810,6 +861,8 @@ ACT void begin_process(void)
 	mmap(plain, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0);
 	readonly = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, memory, 0);
 	rooms = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	low = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT,
+		   -1, 0);
 	close(memory);
 	take_descriptors();
 }

@@ -18,8 +18,11 @@ use kevent_fuzz::program::Program;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-use crate::faults;
 use crate::lane::{Lane, Reached, Stuck, tell};
+
+unsafe extern "C" {
+    fn prepare();
+}
 
 /// What was reached counts if it is reached again, of so many times.
 const AGAIN: usize = 2;
@@ -58,7 +61,8 @@ struct Fuzzer {
 pub fn run(plan: Plan) -> Result<()> {
     // SAFETY: Whose parent is gone is waited for here.
     unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1) };
-    faults::allow();
+    // SAFETY: It writes to files.
+    unsafe { prepare() };
     let kept: Vec<Program> = corpus::read(&plan.corpus)?.into_values().collect();
     let kept = std::iter::repeat_n(kept, plan.times).flatten().collect();
     let lanes = (0..plan.lanes).map(|number| Lane::new(number, plan.blind));

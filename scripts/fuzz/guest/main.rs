@@ -1,7 +1,6 @@
 //! Runs programs of calls in the guest, as many as there is time for, and keeps those that reach
 //! what none did before. What it does and finds it tells on its standard output.
 
-mod faults;
 mod fuzz;
 mod kcov;
 mod lane;

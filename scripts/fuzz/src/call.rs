@@ -112,6 +112,8 @@ calls! {
     Wait = wait_for(queue: Queue, num: Count, old: Position, timeout: When, flags: WaitFlags), 1 10;
     WaitExtended = wait_extended(queue: Queue, num: Count, old: Position, extended: Extended,
         flags: WaitFlags), 1 4;
+    CallBy32 = call_by_32(queue: Queue, what: What, num: Count, extended: Extended,
+        flags: WaitFlags), 0 3;
     Commit = commit(queue: Queue, to: Position), 1 10;
     Take = take(queue: Queue, owner: Owner, nr: Count), 1 10;
     Finish = finish(queue: Queue, owner: Owner), 1 8;

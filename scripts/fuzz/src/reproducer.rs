@@ -68,6 +68,7 @@ fn main(threads: usize) -> String {
          int main(int argc, char **argv)\n\
          {{\n\
          \tint times = argc > 1 ? atoi(argv[1]) : 1000;\n\n\
+         \tprepare();\n\
          \twhile (times-- > 0) {{\n\
          \t\tint ms;\n\
          \t\tpid_t pid = fork();\n\n\

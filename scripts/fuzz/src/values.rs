@@ -30,8 +30,9 @@ pub struct File(pub i32);
 
 impl Choose for File {
     fn choose(dice: &mut Dice) -> Self {
-        let a = dice.random_range(QUEUES..PLACES);
-        File(a.min(dice.random_range(QUEUES..PLACES)))
+        // Calls that are for the same file make a program.
+        let mut place = || dice.random_range(QUEUES..PLACES);
+        File(place().min(place()).min(place()))
     }
 }
 
@@ -72,6 +73,7 @@ number!(/** -1: as many as there are. */ Claimed: i32, [-1],
 number!(Least: u32, [0, 0, 0, 1, 1, 2], rarely [3, 8, 9, 65536, u32::MAX]);
 number!(Most: u32, [1, 2, 4, 8], rarely [0, 9, 64, 65537, u32::MAX]);
 flags!(WaitFlags: u32, [0, 0], rarely [2, 4, 0x8000_0000]);
+number!(/** Get or wait, with a timeout or all of the argument. */ What: u32, [0, 1, 2, 3], rarely []);
 number!(Count: u32, [1, 1, 2, 3, 8], rarely [0, 16, 4096, u32::MAX]);
 number!(Bytes: u32, [1, 8, 8, 100], rarely [0, 4095, 65535]);
 flags!(MessageFlags: u32, [0, 0, 1], rarely [2, 0x20, 0x8000]);

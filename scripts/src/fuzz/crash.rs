@@ -19,7 +19,9 @@ const TRIED: usize = 6;
 pub fn write(fuzzer: &Fuzzer<'_>, folder: &Path, report: &str, told: &Told) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     fs::write(folder.join("console"), told.console.join("\n") + "\n")?;
-    println!("{}", told.summary());
+    if !told.history.is_empty() {
+        println!("{}", told.summary());
+    }
     let running = told.running.values().map(|program| ("running", program));
     let before = told.recent.iter().map(|program| ("before", program));
     let all: Vec<(&str, &Program)> = running.chain(before).collect();
@@ -48,6 +50,10 @@ pub fn write(fuzzer: &Fuzzer<'_>, folder: &Path, report: &str, told: &Told) -> R
             fs::write(&path, reproducer::c(program, &about))?;
             fs::write(path.with_extension("ron"), program.to_text())?;
             println!("{}", path.display());
+            match fuzzer.run_c(&path, TIMES)?.report {
+                Some(report) => println!("in C: {report}"),
+                None => println!("in C it does not, {TIMES} times"),
+            }
             return Ok(());
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,12 @@ use kevent_fuzz::program::Program;
 use super::points::Points;
 use super::told::{Ear, Told};
 use crate::cache::write_atomic;
-use crate::command::check;
+use crate::command::{check, command};
 use crate::context::Context;
 use crate::guest::Message;
 use crate::guest::boot::{Mode, boots};
 use crate::guest::exec;
+use crate::guest::initramfs::Initramfs;
 use crate::guest::selftests::{self, Kernel};
 use crate::guest::session::{self, End, Event, Limits, Next, RawPort};
 use crate::guest::splat;
@@ -79,12 +80,43 @@ impl<'a> Fuzzer<'a> {
 
     /// Boots, and follows until it is done or the kernel reports something.
     pub fn follow(&self, load: &Load<'_>) -> Result<Told> {
-        let step = Arc::new(Step::start("Fuzzing"));
+        self.boot("Fuzzing", load.seconds, |initramfs| {
+            self.pack(initramfs, load)
+        })
+    }
+
+    /// Compiles a program in C, and runs it.
+    pub fn run_c(&self, source: &Path, times: usize) -> Result<Told> {
+        let program = source.with_extension("");
+        let mut gcc = command("gcc");
+        gcc.args(["-O2", "-static", "-pthread", "-Wno-unused-result", "-o"]);
+        gcc.args([&program, source]);
+        for headers in ["selftests", "linux/include/uapi"] {
+            gcc.arg("-I").arg(self.ctx.repo.join(headers));
+        }
+        check(&mut gcc)?;
+        let name = program.to_str().context("the path is no UTF-8")?;
+        let words = [name.to_owned(), times.to_string()];
+        self.boot("Running the reproducer", 0, |initramfs| {
+            exec::add(initramfs, &words)
+        })
+    }
+
+    fn boot(
+        &self,
+        what: &str,
+        seconds: u64,
+        pack: impl FnOnce(&mut Initramfs) -> Result<()>,
+    ) -> Result<Told> {
+        let step = Arc::new(Step::start(what));
         let ear = Ear::new(step.clone());
         let log = tempfile::NamedTempFile::new()?;
         let mut guest = {
             let _lock = self.ctx.lock()?;
-            let archive = self.pack(load)?;
+            let mut initramfs = run::initramfs(self.ctx, self.kernel, false)?;
+            pack(&mut initramfs)?;
+            let archive = selftests::folder(self.ctx)?.join("fuzz.cpio");
+            write_atomic(&archive, initramfs.pack()?)?;
             let boot = &boots(self.ctx.arch, self.kernel.flavour)[0];
             selftests::guest(self.ctx, self.kernel, boot, &archive, Mode::Exec)?
         };
@@ -99,7 +131,7 @@ impl<'a> Fuzzer<'a> {
         let ports = vec![port("stdout", &ear), port("stderr", &ear)];
         let limits = Limits {
             silence: SILENCE,
-            total: Duration::from_secs(load.seconds) + MORE,
+            total: Duration::from_secs(seconds) + MORE,
         };
         let patterns = selftests::patterns(&self.ctx.repo)?;
         let mut reports = patterns.console();
@@ -135,8 +167,7 @@ impl<'a> Fuzzer<'a> {
         Ok(told)
     }
 
-    fn pack(&self, load: &Load<'_>) -> Result<PathBuf> {
-        let mut initramfs = run::initramfs(self.ctx, self.kernel, false)?;
+    fn pack(&self, initramfs: &mut Initramfs, load: &Load<'_>) -> Result<()> {
         for program in load.programs {
             let path = format!("{CORPUS}/{}.{}", corpus::name(program), corpus::EXTENSION);
             initramfs.bytes(&path, program.to_text());
@@ -154,10 +185,7 @@ impl<'a> Fuzzer<'a> {
             words.push(format!("--{option}={value}"));
         }
         words.push(format!("--corpus={CORPUS}"));
-        exec::add(&mut initramfs, &words)?;
-        let archive = selftests::folder(self.ctx)?.join("fuzz.cpio");
-        write_atomic(&archive, initramfs.pack()?)?;
-        Ok(archive)
+        exec::add(initramfs, &words)
     }
 }
 
