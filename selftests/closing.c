@@ -900,6 +900,8 @@ struct taker {
 	pthread_t thread;
 	struct kevent_consumer c;	/* c.ring NULL: by calls */
 	uint64_t closed;		/* what has this generation, or an older one, is over */
+	uint64_t gone;			/* this one was removed, and there was no copy */
+	struct ukevent buf;
 	uint64_t taken, late, garbled;
 	bool stop;
 };
@@ -907,7 +909,7 @@ struct taker {
 static void taker_sees(struct taker *t, const struct ukevent *ev, uint64_t closed)
 {
 	t->taken++;
-	if (ev->param[0] <= closed)
+	if (ev->param[0] <= closed || ev->param[0] == load_get(&t->gone))
 		t->late++;
 	if (ev->type != KEVENT_POLL || ev->user != ~ev->id || ev->fired != POLLIN)
 		t->garbled++;
@@ -916,14 +918,15 @@ static void taker_sees(struct taker *t, const struct ukevent *ev, uint64_t close
 static void *taker_main(void *arg)
 {
 	struct taker *t = arg;
-	struct ukevent buf, *ev;
+	struct ukevent *ev;
 
 	pin(1);
 	while (!load_get(&t->stop)) {
 		uint64_t closed = load_get(&t->closed);
 
-		if (!t->c.ring && get_now(t->c.fd, 1, &buf) == 1) {
-			taker_sees(t, &buf, closed);
+		load_set(&t->buf.param[0], 0);
+		if (!t->c.ring && get_now(t->c.fd, 1, &t->buf) == 1) {
+			taker_sees(t, &t->buf, closed);
 		} else if (t->c.ring && (ev = kevent_ring_take(&t->c))) {
 			taker_sees(t, ev, closed);
 			dawdle(200);
@@ -1085,9 +1088,10 @@ TEST_F_TIMEOUT(look, and_close, 120)
 	ASSERT_EQ(0, pthread_join(looker, NULL));
 }
 
-/* Close while another thread takes: nothing is taken after it, and nothing changes under a taker. */
+/* Close or REMOVE while another thread takes: nothing is taken later, nor changes under a taker. */
 TEST_F_TIMEOUT(closing, while_taken, 300)
 {
+	static const uint32_t modes[] = { 0, KEVENT_REQ_ET, KEVENT_REQ_LAST_CHECK };
 	struct taker t = { .c = { .fd = self->fd } };
 	int i, num = (int)races(RACES);
 
@@ -1097,12 +1101,17 @@ TEST_F_TIMEOUT(closing, while_taken, 300)
 	pin(0);
 	for (i = 0; i < num; i++) {
 		int file = open_eventfd(1);
-		struct ukevent add = file_request(file, POLLIN, i % 2 ? KEVENT_REQ_ET : 0);
+		struct ukevent add = file_request(file, POLLIN, modes[i % 3]);
 
 		ASSERT_EQ(1, kevent_ctl(self->fd, KEVENT_CTL_ADD, 1, &add));
 		dawdle((uint32_t)i % 512);
 		if (i % 16 == 0)
 			sched_yield();
+		if (!variant->slots && modes[i % 3] == KEVENT_REQ_LAST_CHECK) {
+			ASSERT_EQ(1, remove_file(self->fd, file));
+			if (load_get(&t.buf.param[0]) != add.data)
+				load_set(&t.gone, add.data);
+		}
 		close(file);
 		load_set(&t.closed, add.data);
 	}

@@ -299,6 +299,23 @@ TEST_F(kinds, datum)
 	EXPECT_EQ(variant->counts ? 7 : 0, data_of(&self->ev));
 }
 
+/* Who asks for room alone is not told how much there is to read. */
+TEST_F(kinds, datum_of_room)
+{
+	uint64_t room;
+
+	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], SEND, KEVENT_REQ_ET));
+	ASSERT_TRUE(next(&self->q, &self->ev));
+	room = data_of(&self->ev);
+	ASSERT_EQ(1, remove_socket(self->q.fd, self->fd[0]));
+	ASSERT_TRUE(give(self->fd[1], 3));
+	nap();
+	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], SEND, KEVENT_REQ_ET));
+	ASSERT_TRUE(next(&self->q, &self->ev));
+	EXPECT_EQ(SEND, self->ev.fired);
+	EXPECT_EQ(room, data_of(&self->ev));
+}
+
 TEST_F(kinds, once)
 {
 	ASSERT_TRUE(give(self->fd[1], 3));
@@ -565,6 +582,30 @@ TEST_F(listeners, level)
 	}
 	next_in(&self->q, &self->ev, MOMENT_NS);
 	EXPECT_TRUE(quiet(&self->q));
+}
+
+/* A listener of UNIX that receives no more: accept() fails, and who sleeps is told. */
+TEST(unix_listener_stops)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+	struct ukevent ev;
+	struct queue q;
+	int i, fd;
+
+	for (i = 0; i < 4; i++) {
+		const struct kind kind = { AF_UNIX, types[i / 2] };
+
+		ASSERT_TRUE(open_queue(&q, i % 2));
+		fd = listening(&kind, 8);
+		ASSERT_LE(0, fd);
+		ASSERT_EQ(1, add_socket(q.fd, fd, ACCEPT | END, KEVENT_REQ_ET));
+		EXPECT_TRUE(quiet(&q));
+		ASSERT_EQ(0, shutdown(fd, SHUT_RD));
+		ASSERT_TRUE(next(&q, &ev));
+		EXPECT_EQ(ACCEPT | END, ev.fired);
+		close(fd);
+		close_queue(&q);
+	}
 }
 
 /* Who waits to receive is not told of connections. */

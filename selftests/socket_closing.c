@@ -353,6 +353,49 @@ TEST_F(ends, close_under_fire)
 }
 
 /* A listener that is closed lets go those who wait. */
+struct looker {
+	pthread_t thread;
+	int queue;
+	uint32_t seen;
+	bool stop;
+};
+
+static void *looker_main(void *arg)
+{
+	struct looker *l = arg;
+	struct ukevent ev;
+
+	while (!load_get(&l->stop)) {
+		if (kevent_get_events(l->queue, 0, 1, NULL, &ev, 0) == 1)
+			l->seen++;
+	}
+	return NULL;
+}
+
+/* A level that another thread looks at again when its socket is closed. */
+TEST_F_TIMEOUT(ends, looked_at, 300)
+{
+	struct looker l = { .queue = self->queue };
+	uint32_t i, num = races(3000);
+	int fd[2];
+
+	ASSERT_EQ(1, remove_socket(self->queue, self->fd[0]));
+	ASSERT_EQ(0, pthread_create(&l.thread, NULL, looker_main, &l));
+	for (i = 0; i < num; i++) {
+		ASSERT_TRUE(open_pair(&variant->kind, fd));
+		ASSERT_EQ(1, add_socket(self->queue, fd[0], RECV | SEND | END, 0));
+		ASSERT_TRUE(give(fd[1], 1));
+		if (i % 16 == 0)
+			sched_yield();
+		close(fd[0]);
+		close(fd[1]);
+	}
+	load_set(&l.stop, true);
+	ASSERT_EQ(0, pthread_join(l.thread, NULL));
+	EXPECT_LT(0U, l.seen);
+	EXPECT_TRUE(registrations_become(self->queue, 0));
+}
+
 TEST_F(ends, listener)
 {
 	int listener = listening(&variant->kind, 4), peer;

@@ -548,6 +548,47 @@ TEST_F(wait, killed_sleeper_hands_all_on)
 	}
 }
 
+/*
+ * A consumer that is woken, and ends before it takes the event, leaves it to others: what fires into it
+ * wakes one of them. By each source that can fire twice.
+ */
+TEST_F(wait, ended_consumer_leaves_its_event)
+{
+	int file = eventfd(0, EFD_NONBLOCK), i, status;
+	pid_t child;
+
+	for (i = 0; i < 3; i++) {
+		if (i == 0) {
+			ASSERT_EQ(1, add_file(self->c.fd, file, POLLIN, KEVENT_REQ_ET));
+		}
+		child = fork_waiter(&self->c);
+		ASSERT_TRUE(child > 0 && task_fell_asleep(child, __NR_kevent_wait));
+		wait_sleeper(&self->s[0], &self->c, NULL);
+		ASSERT_TRUE(sleeper_start(&self->s[0]));
+		switch (i) {
+		case 0:
+			ASSERT_EQ(0, eventfd_write(file, 1));
+			break;
+		case 1:
+			ASSERT_EQ(1, ready(self->c.fd, 0, 1));
+			break;
+		default:
+			ASSERT_EQ(1, add_timer(self->c.fd, 7, NS_PER_MS, 100 * NS_PER_MS, 0));
+		}
+		ASSERT_EQ(child, waitpid(child, &status, 0));
+		EXPECT_TRUE(WIFEXITED(status));
+		if (i == 0) {
+			ASSERT_EQ(0, eventfd_write(file, 1));
+		} else if (i == 1) {
+			ASSERT_EQ(1, ready(self->c.fd, 0, 1));
+		}
+		EXPECT_TRUE(sleeper_join(&self->s[0])) TH_LOG("source %d", i);
+		EXPECT_EQ(1, self->s[0].ret);
+		take_id(&self->c);
+	}
+	close(file);
+}
+
 /* Who is woken for a level that another takes has it all the same, if it is true. */
 TEST(taken_level_is_still_true)
 {
@@ -843,6 +884,38 @@ TEST_F(ext, clocks)
 		EXPECT_EQ(0, wait_ext(&self->c, &self->arg, KEVENT_FLAGS_ABSTIME));
 		EXPECT_GE(GENEROUS_NS, now_ns() - begin);
 	}
+}
+
+static void *set_back(void *arg)
+{
+	struct timespec real;
+
+	(void)arg;
+	nap();
+	clock_gettime(CLOCK_REALTIME, &real);
+	real.tv_sec -= 3600;
+	return clock_settime(CLOCK_REALTIME, &real) ? (void *)1 : NULL;
+}
+
+/* A span of time is no date: setting the clock back does not make it longer. */
+TEST_F(ext, clock_is_set)
+{
+	struct timespec real;
+	pthread_t thread;
+	uint64_t begin;
+	void *failed;
+
+	self->arg.clock = CLOCK_REALTIME;
+	self->ts = ns_to_timespec(200 * NS_PER_MS);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, set_back, NULL));
+	begin = now_ns();
+	EXPECT_EQ(0, wait_ext(&self->c, &self->arg, 0));
+	EXPECT_GE(GENEROUS_NS, now_ns() - begin);
+	ASSERT_EQ(0, pthread_join(thread, &failed));
+	ASSERT_EQ(NULL, failed);
+	clock_gettime(CLOCK_REALTIME, &real);
+	real.tv_sec += 3600;
+	ASSERT_EQ(0, clock_settime(CLOCK_REALTIME, &real));
 }
 
 /* Clocks that no sleep can be measured with. */

@@ -29,8 +29,6 @@
 #define CREATE_RUST_TRACE_POINTS
 #include <trace/events/kevent.h>
 
-#define RECORD_WORDS	(sizeof(struct ukevent) / sizeof(u64))
-
 /*
  * Records are copied word by word: what copies any length has a price that is
  * more than that of eight words.
@@ -101,7 +99,7 @@ unsigned int kevent_copy_out(struct ukevent __user *to,
 
 		/* Or else the compiler adds to it after each word. */
 		OPTIMIZER_HIDE_VAR(to);
-		for (word = 0; word < RECORD_WORDS; word++)
+		for (word = 0; word < WORDS; word++)
 			unsafe_put_user(src[word], (u64 __user *)to + word,
 					fault);
 	}
@@ -215,6 +213,9 @@ void kevent_start_timeout(struct kevent_timeout *t)
 	ktime_t now = 0, batch;
 
 	if (t->kind == KEVENT_TIMEOUT_AT || t->kind == KEVENT_TIMEOUT_AFTER) {
+		/* A span of time is no date: setting a clock does not move it. */
+		if (t->kind == KEVENT_TIMEOUT_AFTER && t->clock != CLOCK_BOOTTIME)
+			t->clock = CLOCK_MONOTONIC;
 		now = kevent_clock_now(t->clock);
 		if (t->kind == KEVENT_TIMEOUT_AFTER)
 			t->expires = ktime_add_safe(now, t->expires);

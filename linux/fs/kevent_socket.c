@@ -135,8 +135,10 @@ static u32 kevent_unix_state(struct sock *sk, int state)
 {
 	u32 mask = 0;
 
+	/* accept() fails when there is no more to receive. */
 	if (state == TCP_LISTEN)
-		return skb_queue_empty_lockless(&sk->sk_receive_queue) ?
+		return skb_queue_empty_lockless(&sk->sk_receive_queue) &&
+		       !(READ_ONCE(sk->sk_shutdown) & RCV_SHUTDOWN) ?
 			0 : KEVENT_SOCKET_ACCEPT;
 	if (state == TCP_CLOSE && sk->sk_type != SOCK_DGRAM)
 		mask |= KEVENT_SOCKET_HUP;
@@ -178,14 +180,16 @@ static bool kevent_socket_state(struct socket *sock, struct kevent_socket *s)
 
 	if (shutdown & RCV_SHUTDOWN && state != TCP_LISTEN)
 		s->mask |= KEVENT_SOCKET_RECV | KEVENT_SOCKET_EOF;
+	else if (shutdown & RCV_SHUTDOWN && sk_is_unix(sk))
+		s->mask |= KEVENT_SOCKET_EOF;
 	if (shutdown == SHUTDOWN_MASK)
 		s->mask |= KEVENT_SOCKET_HUP;
 	if (kevent_is_urgent(sk))
 		s->mask |= KEVENT_SOCKET_URGENT;
 	/* Pairs with smp_wmb() in tcp_done_with_error(). */
 	smp_rmb();
-	if (READ_ONCE(sk->sk_err) ||
-	    !skb_queue_empty_lockless(&sk->sk_error_queue))
+	s->error = abs(READ_ONCE(sk->sk_err));
+	if (s->error || !skb_queue_empty_lockless(&sk->sk_error_queue))
 		s->mask |= KEVENT_SOCKET_ERROR;
 	return true;
 }
@@ -257,20 +261,14 @@ u64 kevent_socket_datum(struct socket *sock, u32 mask)
 	return 0;
 }
 
-static void kevent_socket_fill(struct socket *sock, struct kevent_socket *s)
-{
-	s->data = kevent_socket_datum(sock, s->mask);
-	if (s->mask & KEVENT_SOCKET_ERROR)
-		s->error = abs(READ_ONCE(sock->sk->sk_err));
-}
-
 /**
  * kevent_socket_found - what is true, according to the poll method
  * @sock: an open socket
  * @ready: what its poll method returned
+ * @wanted: of what is true, what the datum may belong to
  * @s: what that means
  */
-void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s)
+void kevent_socket_found(struct socket *sock, u32 ready, u32 wanted, struct kevent_socket *s)
 {
 	__poll_t key = (__force __poll_t)ready;
 	u32 readable = kevent_readable(sock->sk);
@@ -286,9 +284,11 @@ void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s
 		s->mask |= KEVENT_SOCKET_EOF;
 	if (key & EPOLLHUP)
 		s->mask |= KEVENT_SOCKET_HUP;
-	if (key & EPOLLERR)
+	if (key & EPOLLERR) {
 		s->mask |= KEVENT_SOCKET_ERROR;
-	kevent_socket_fill(sock, s);
+		s->error = abs(READ_ONCE(sock->sk->sk_err));
+	}
+	s->data = kevent_socket_datum(sock, s->mask & wanted);
 }
 
 /* Something came, or there is room. */
@@ -353,11 +353,12 @@ int kevent_unix_received(struct socket *sock)
  * kevent_socket_woken - what a wake-up says
  * @sock: an open socket
  * @events: the key of the wake-up, 0 if it has none
+ * @wanted: of what is true, what the datum may belong to
  * @s: what that means
  *
  * Return: false if @s is not all that may be true.
  */
-bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *s)
+bool kevent_socket_woken(struct socket *sock, u32 events, u32 wanted, struct kevent_socket *s)
 {
 	__poll_t key = (__force __poll_t)events;
 
@@ -366,9 +367,9 @@ bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *
 	} else if (!kevent_socket_state(sock, s)) {
 		if (!key)
 			return false;
-		kevent_socket_found(sock, events, s);
+		kevent_socket_found(sock, events, wanted, s);
 		return true;
 	}
-	kevent_socket_fill(sock, s);
+	s->data = kevent_socket_datum(sock, s->mask & wanted);
 	return true;
 }

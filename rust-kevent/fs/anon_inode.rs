@@ -34,6 +34,9 @@ use core::{
 /// The data of a file is made before the file, or by [`FileOperations::open`] for a device node,
 /// and dropped when the last reference to the file goes.
 pub trait FileOperations: Sized + 'static {
+    /// The module that has the operations; nothing if that is the kernel.
+    const OWNER: Option<&'static ThisModule>;
+
     /// The data of one file.
     type Data: ForeignOwnable + Send + Sync;
 
@@ -59,7 +62,7 @@ pub trait FileOperations: Sized + 'static {
 
 /// The `struct file_operations` of one kind of file.
 ///
-/// It must be a `static`: its address is what tells files of this kind from others.
+/// Its address is what tells files of this kind from others.
 ///
 /// # Invariants
 ///
@@ -76,10 +79,17 @@ unsafe impl<T: FileOperations> Sync for Operations<T> {}
 
 impl<T: FileOperations> Operations<T> {
     /// The operations of `T`.
-    #[expect(clippy::new_without_default, reason = "only useful in a static")]
-    pub const fn new() -> Self {
+    ///
+    /// # Safety
+    ///
+    /// The result must be the value of a `static`: a constant has no address of its own.
+    pub const unsafe fn new() -> Self {
         Operations {
             table: bindings::file_operations {
+                owner: match T::OWNER {
+                    Some(module) => module.as_ptr(),
+                    None => core::ptr::null_mut(),
+                },
                 open: Some(Self::open),
                 release: Some(Self::release),
                 poll: Some(Self::poll),

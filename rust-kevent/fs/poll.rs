@@ -16,6 +16,20 @@ use crate::{
     }, //
 };
 
+/// The `POLL*` bits that are true now, at least of `mask`. May sleep. What polls uses no position.
+///
+/// # Safety
+///
+/// `file` must be valid.
+pub(crate) unsafe fn poll_raw(file: *mut bindings::file, mask: u32) -> u32 {
+    let mut table = bindings::poll_table {
+        _qproc: None,
+        _key: mask,
+    };
+    // SAFETY: By the safety requirement; the table registers nobody.
+    unsafe { bindings::vfs_poll(file, &raw mut table) }
+}
+
 impl LocalFile {
     /// Whether the file can tell what it is ready for.
     pub fn can_poll(&self) -> bool {
@@ -25,12 +39,8 @@ impl LocalFile {
 
     /// The `POLL*` bits that are true now, at least of `mask`. May sleep.
     pub fn poll(&self, mask: u32) -> u32 {
-        let mut table = bindings::poll_table {
-            _qproc: None,
-            _key: mask,
-        };
-        // SAFETY: The file is valid; the table registers nobody.
-        unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut table) }
+        // SAFETY: The file is valid.
+        unsafe { poll_raw(self.as_ptr(), mask) }
     }
 
     /// Hands the file behind a descriptor of the caller to `work`. A table that nobody shares keeps
@@ -38,7 +48,7 @@ impl LocalFile {
     ///
     /// # Safety
     ///
-    /// `work` must close no descriptor.
+    /// `work` must close no descriptor, run no task work, and replace no table of descriptors.
     pub unsafe fn fdget<R>(fd: u32, work: impl FnOnce(&LocalFile) -> R) -> Result<R> {
         // SAFETY: There are no requirements.
         let word = unsafe { bindings::fdget(fd) }.word;
@@ -48,8 +58,8 @@ impl LocalFile {
         if file.is_null() {
             return Err(EBADF);
         }
-        // SAFETY: The call has taken a reference, or nobody else can close the descriptor, and `work`
-        // does not. Calls of `fdget_pos()` are this thread's, or have taken the lock.
+        // SAFETY: The call has taken a reference, or nobody else can close the descriptor, and
+        // `work` does not. Calls of `fdget_pos()` are this thread's, or have taken the lock.
         let result = work(unsafe { LocalFile::from_raw_file(file) });
         if word & held != 0 {
             // SAFETY: The reference that the call has taken.
@@ -60,8 +70,8 @@ impl LocalFile {
 }
 
 impl LocalFile {
-    /// Begins to tell `first` of the wake-ups of the file that concern `mask`. `more` is handed each
-    /// further wait queue of the file, if there are several. Returns what is true now.
+    /// Begins to tell `first` of the wake-ups of the file that concern `mask`. `more` is handed
+    /// each further wait queue of the file, if there are several. Returns what is true now.
     ///
     /// # Safety
     ///
@@ -88,8 +98,8 @@ impl LocalFile {
             exclusive,
             result: Ok(()),
         };
-        // SAFETY: The file is valid, and the table outlives the call. The queues of a file stay until
-        // its release, or send `POLLFREE`, as poll methods must see to.
+        // SAFETY: The file is valid, and the table outlives the call. The queues of a file stay
+        // until its release, or send `POLLFREE`, as poll methods must see to.
         let ready = unsafe { bindings::vfs_poll(self.as_ptr(), &raw mut hook.table) };
         match hook.result {
             Ok(()) => Ok(ready),
@@ -108,8 +118,8 @@ pub struct PollWatch<T: WakeFn> {
 }
 
 impl<T: WakeFn + Clone> PollWatch<T> {
-    /// Begins to tell `data` of the wake-ups of `file` that concern `mask`, or clones of it, if the file
-    /// has several wait queues. Returns what is true now.
+    /// Begins to tell `data` of the wake-ups of `file` that concern `mask`, or clones of it, if the
+    /// file has several wait queues. Returns what is true now.
     ///
     /// # Safety
     ///
@@ -177,8 +187,8 @@ impl<F: FnMut(*mut bindings::wait_queue_head) -> Result> Hook<'_, F> {
 
     /// # Safety
     ///
-    /// `table` must be that of a `Hook<F>` whose owner is in `vfs_poll()`, and `head` a queue of the
-    /// file.
+    /// `table` must be that of a `Hook<F>` whose owner is in `vfs_poll()`, and `head` a queue of
+    /// the file.
     unsafe extern "C" fn queue(
         _file: *mut bindings::file,
         head: *mut bindings::wait_queue_head,

@@ -9,7 +9,10 @@ use crate::{
     bindings,
     container_of,
     error::to_result,
-    fs::LocalFile,
+    fs::{
+        poll::poll_raw,
+        LocalFile, //
+    },
     prelude::*,
     sync::{
         wait::{
@@ -52,8 +55,8 @@ pub struct FileWatch<T: CloseFn> {
     told: T,
 }
 
-// SAFETY: What a file has of it changes by atomic operations, or under a lock of the file; the entry
-// under the lock of its queue. What is owned may be sent.
+// SAFETY: What a file has of it changes by atomic operations, or under a lock of the file; the
+// entry under the lock of its queue. What is owned may be sent.
 unsafe impl<T: CloseFn> Send for FileWatch<T> {}
 // SAFETY: As above.
 unsafe impl<T: CloseFn> Sync for FileWatch<T> {}
@@ -76,19 +79,20 @@ impl<T: CloseFn> FileWatch<T> {
     /// # Safety
     ///
     /// * It watches no file.
-    /// * As long as what is returned is used, the caller holds a lock that [`CloseFn::closed`] takes as
-    ///   well, and does not remove it.
+    /// * As long as what is returned is used, the caller holds a lock that [`CloseFn::closed`]
+    ///   takes as well, and does not remove it.
     pub unsafe fn add<'a>(this: Arc<Self>, file: &LocalFile) -> Result<Pin<&'a Self>> {
-        let raw = this.watch.get();
         // INVARIANT: The list owns it if the call succeeds.
         let owned = Arc::into_raw(this);
+        // SAFETY: It is valid.
+        let raw = Opaque::cast_into(unsafe { &raw const (*owned).watch });
         // SAFETY: The file is valid, and by the safety requirement the watch is on no list.
         to_result(unsafe { bindings::file_watch_add(file.as_ptr(), raw) }).inspect_err(|_| {
             // SAFETY: It is on no list, so the reference is still ours.
             drop(unsafe { Arc::from_raw(owned) });
         })?;
-        // SAFETY: By the safety requirement, the list's reference lasts as long as it is used. What is in
-        // an `Arc` does not move.
+        // SAFETY: By the safety requirement, the list's reference lasts as long as it is used. What
+        // is in an `Arc` does not move.
         Ok(unsafe { Pin::new_unchecked(&*owned) })
     }
 
@@ -135,6 +139,8 @@ impl<T: CloseFn> FileWatch<T> {
     ///
     /// The entry is on no queue, with nothing instead, and nobody adds or removes it.
     pub unsafe fn set_instead(&self, instead: Pin<KBox<T::Instead>>) {
+        // The lowest bit of the pointer says whose it is.
+        const { assert!(<Pin<KBox<T::Instead>> as ForeignOwnable>::FOREIGN_ALIGN >= 2) };
         if let Some(aside) = NonNull::new(instead.into_foreign()) {
             // INVARIANT: The watch owns it.
             //
@@ -155,35 +161,40 @@ impl<T: CloseFn> FileWatch<T> {
         self.entry().is_free().then(|| self.project().told)
     }
 
-    /// Is no longer told of the last close. Returns false if the file is being released: then [`CloseFn::closed`] is called,
-    /// or was.
+    /// Is no longer told of the last close. Returns false if the file is being released: then
+    /// [`CloseFn::closed`] is called, or was.
     ///
     /// # Safety
     ///
-    /// The caller holds a lock that [`CloseFn::closed`] takes as well.
+    /// * The caller holds a lock that [`CloseFn::closed`] takes as well, and a reference to the
+    ///   watch.
+    /// * The entry has left its wait queue, and what tells instead of it, too: nothing keeps the
+    ///   file from going once this returns.
     pub unsafe fn del(&self) -> bool {
-        // SAFETY: It was added, or is not on a list because it never was, or no longer is. The lock is
-        // held by the safety requirement.
+        // SAFETY: It was added, or is not on a list because it never was, or no longer is. The lock
+        // is held by the safety requirement.
         let was_on_list = unsafe { bindings::file_watch_del(self.watch.get()) };
         if was_on_list {
-            // SAFETY: By the type invariant. The caller has a reference of its own.
+            // SAFETY: By the type invariant; the pointer is that of the `Arc`. By the safety
+            // requirement it is not the last reference.
             drop(unsafe { Arc::from_raw(core::ptr::from_ref(self)) });
         }
         was_on_list
     }
 
-    /// The `POLL*` bits of the file that are true now, at least of `mask`; nothing if it is being
-    /// released. May sleep. If it is closed meanwhile, the release is put off until the thread
-    /// returns to user space.
-    pub fn poll(&self, mask: u32) -> Option<u32> {
+    /// Hands the `POLL*` bits of the file that are true now, at least of `mask`, to `then`, during
+    /// which the file is held; does nothing if it is being released. May sleep. If the file is
+    /// closed meanwhile, the release is put off until the thread returns to user space.
+    pub fn poll<R>(&self, mask: u32, then: impl FnOnce(u32) -> R) -> Option<R> {
         // SAFETY: The field is NULL, or a file of which the watch is told before it is freed.
         let file = unsafe { bindings::get_file_active(&raw mut (*self.watch.get()).file) };
         let file = NonNull::new(file)?.as_ptr();
-        // SAFETY: The call took a reference. What polls uses no position, whoever else does.
-        let ready = unsafe { LocalFile::from_raw_file(file) }.poll(mask);
+        // SAFETY: The call took a reference.
+        let ready = unsafe { poll_raw(file, mask) };
+        let result = then(ready);
         // SAFETY: It is that reference.
         unsafe { bindings::fput(file) };
-        Some(ready)
+        Some(result)
     }
 
     /// Whether it watches `file`.
@@ -195,8 +206,8 @@ impl<T: CloseFn> FileWatch<T> {
 
     /// # Safety
     ///
-    /// `entry` must be that of a `FileWatch<T>`. With [`CLOSED`], it has been on the list of a file until
-    /// now, else the lock of its wait queue is held.
+    /// `entry` must be that of a `FileWatch<T>`. With [`CLOSED`], it has been on the list of a file
+    /// until now, else the lock of its wait queue is held.
     unsafe extern "C" fn wake(
         entry: *mut bindings::wait_queue_entry,
         _mode: c_uint,
@@ -213,8 +224,8 @@ impl<T: CloseFn> FileWatch<T> {
             // SAFETY: By the safety requirement.
             return unsafe { Self::ended(this, mask) };
         }
-        // SAFETY: By the safety requirement. The lock, and the queue in the entry, keep `drop()` from going
-        // on.
+        // SAFETY: By the safety requirement. The lock, and the queue in the entry, keep `drop()`
+        // from going on.
         unsafe { RawWaitEntry::tell(&(*this).told, mask) }
     }
 

@@ -50,8 +50,8 @@ impl<T> Array<T> {
     }
 }
 
-/// Arrays that are added one by one. None is taken away before all of them are dropped, so no element
-/// moves.
+/// Arrays that are added one by one. None is taken away before all of them are dropped, so no
+/// element moves.
 pub struct Arrays<T, const N: usize> {
     /// Empty ones where none was added.
     arrays: [Array<T>; N],

@@ -19,8 +19,10 @@ pub(crate) fn commit(queue: &Queue, index: u32, over: u32) -> Result<u32> {
     let mut freed = 0u32;
     loop {
         let mut inner = queue.lock();
-        if inner.events.ring().is_none() {
-            return Err(EINVAL);
+        match inner.events.advance_tail() {
+            Some(true) => {}
+            Some(false) => continue,
+            None => return Err(EINVAL),
         }
         let committed = match inner.events.commit(index, over, ROUND) {
             Ok(committed) => committed,

@@ -149,8 +149,9 @@ fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result
     Ok(0)
 }
 
-/// Removes registrations. Takes the inner lock twice, whatever their number: first they leave the table,
-/// then their places get what tied them, which the next ones use again. There are `N` at most.
+/// Removes registrations. Takes the inner lock twice, whatever their number: first they leave the
+/// table, then their places get what tied them, which the next ones use again. There are `N` at
+/// most.
 fn remove<const N: usize>(
     queue: &Arc<Queue>,
     control: &mut Control,
@@ -247,6 +248,7 @@ fn ready(queue: &Arc<Queue>, records: &mut [Event]) -> (usize, Option<Error>) {
     let mut inner = queue.lock();
     let mut wake = Wake::None;
     let mut events = 0u32;
+    let mut merged = false;
     let mut done = 0usize;
     let mut error = None;
     for record in records.iter_mut() {
@@ -265,6 +267,7 @@ fn ready(queue: &Arc<Queue>, records: &mut [Event]) -> (usize, Option<Error>) {
                 };
                 trace::fire(queue, fired.mask, woken != Wake::None);
                 events = events.saturating_add(u32::from(woken != Wake::None));
+                merged |= fired.mask != 0 && woken == Wake::None;
                 wake = wake.or(woken);
                 answer(record, RET_DONE, 0);
             }
@@ -275,6 +278,9 @@ fn ready(queue: &Arc<Queue>, records: &mut [Event]) -> (usize, Option<Error>) {
             }
         }
         done = done.saturating_add(1);
+    }
+    if merged {
+        queue.wake_beside(&mut inner);
     }
     queue.wake(inner, wake, events);
     (done, error)

@@ -30,9 +30,12 @@ use crate::{
 };
 
 /// What tells the files of queues from others.
-pub(crate) static OPERATIONS: Operations<Queue> = Operations::new();
+// SAFETY: It is a `static`.
+pub(crate) static OPERATIONS: Operations<Queue> = unsafe { Operations::new() };
 
 impl FileOperations for Queue {
+    const OWNER: Option<&'static ThisModule> = None;
+
     type Data = Arc<Queue>;
 
     fn open() -> Result<Arc<Queue>> {

@@ -10,9 +10,9 @@
 //! asked is an event of its own. It is dropped if nothing is true any more, and comes back if it
 //! cannot be copied.
 //!
-//! Who was woken for what another took looks again before it sleeps on: a level may still be true. Who
-//! takes a checked level wakes the next one to look. So all that sleep have it as long as it is true,
-//! as with epoll.
+//! Who was woken for what another took looks again before it sleeps on: a level may still be true.
+//! Who takes a checked level wakes the next one to look. So all that sleep have it as long as it is
+//! true, as with epoll.
 //!
 //! Most calls find what they want pending in a queue without a ring, and copy it from where it is:
 //! [`take_pending()`]. All others, and what that leaves, are for [`Call`].
@@ -108,7 +108,7 @@ impl<'a> Call<'a> {
     /// before less than `need` events are found.
     #[inline(always)]
     fn lock(&mut self, need: impl FnOnce(&Self) -> u32) -> Locked<'a> {
-        let inner = self.queue.lock();
+        let inner = self.queue.lock_near();
         self.seen = inner.handed;
         let left = *self.looks.get_or_insert(inner.events.to_look_at());
         if left == 0 {
@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
         self.looks = Some(left.saturating_sub(looks));
         drop(inner);
         self.queue.look_again(&mut looks);
-        self.queue.lock()
+        self.queue.lock_near()
     }
 
     fn copy_round(&mut self, events: &mut Events) -> Round {
@@ -230,17 +230,42 @@ impl<'a> Call<'a> {
             event.data = found.data;
             event.error = found.error;
             event.word = Word::untaken(mask, word.result() & !RET_RECHECK, 0).0;
-            if let Err(error) = self.buffer.push(&event) {
-                self.undeliver(asked);
-                return Err(error);
+            if !self.hand_out(asked, &event)? {
+                return Ok(());
             }
-            self.copied = self.copied.saturating_add(1);
             let mode = event.flags & (REQ_LAST_CHECK | REQ_ET | REQ_DISPATCH);
             self.is_shared |= mode == REQ_LAST_CHECK;
         } else if event.flags & REQ_DISPATCH != 0 {
             self.undeliver(asked);
         }
         Ok(())
+    }
+
+    /// Copies an event that was taken and is still true. Not if its registration has ended
+    /// meanwhile, or is another: who ended it was told that nobody has the event. Returns whether
+    /// it did.
+    fn hand_out(&mut self, asked: &Asked<Tied>, event: &Event) -> Result<bool> {
+        loop {
+            {
+                let inner = self.queue.lock();
+                if !inner.events.is_valid(asked) {
+                    return Ok(false);
+                }
+                if self.buffer.offer(event).is_ok() {
+                    self.keep();
+                    return Ok(true);
+                }
+            }
+            // SAFETY: Looks at `current`.
+            let present = match unsafe { bindings::kevent_is_dying() } {
+                true => Err(EINTR),
+                false => self.buffer.fault_in(),
+            };
+            if let Err(error) = present {
+                self.undeliver(asked);
+                return Err(error);
+            }
+        }
     }
 
     /// An event was taken, and delivered to nobody: its registration reports what is true now.
@@ -293,8 +318,8 @@ fn copy_pending(events: &mut Events, max: u32, buffer: &mut Buffer) -> u32 {
     copied
 }
 
-/// Takes what is pending in a queue without a ring, if that is as much as is waited for, and nothing
-/// is to be looked at before. Returns how many were copied, and whether that is all.
+/// Takes what is pending in a queue without a ring, if that is as much as is waited for, and
+/// nothing is to be looked at before. Returns how many were copied, and whether that is all.
 #[inline(always)]
 fn take_pending(queue: &Queue, min: u32, max: u32, buffer: &mut Buffer) -> (u32, bool) {
     let mut inner = queue.lock();
@@ -336,7 +361,7 @@ fn get_slowly<'a>(
     copied: u32,
 ) -> Result<u32> {
     let (min, max) = (request.min, request.max);
-    // SAFETY: There is no other file.
+    // SAFETY: A system call by way of this file, and there is no other.
     let put_off = unsafe { PutOff::new(request.timeout.file()) };
     let (deadline, batch) = request.timeout.start();
     let mut call = Call {

@@ -3,9 +3,9 @@
 //! What finds a registration by its type and id.
 //!
 //! A hash table that has no memory of its own: each place of the [`Table`] of registrations has the
-//! head of one chain, besides the link of the chain that its own registration is in. There are as many
-//! chains as there ever were keys at once. The table grows by linear hashing: one more key than chains
-//! splits one chain, so there is never more to do at once than that.
+//! head of one chain, besides the link of the chain that its own registration is in. There are as
+//! many chains as there ever were keys at once. The table grows by linear hashing: one more key
+//! than chains splits one chain, so there is never more to do at once than that.
 //!
 //! ```text
 //!   chains = 6:    hash & 7 = 0 1 2 3 4 5 6 7
@@ -147,8 +147,8 @@ impl Keys {
         Err(vacant)
     }
 
-    /// Adds the key of a registration, which is not there. Nobody has added or removed one since it was
-    /// looked for, and the registration is linked to what is [after](Vacant::after) it.
+    /// Adds the key of a registration, which is not there. Nobody has added or removed one since it
+    /// was looked for, and the registration is linked to what is [after](Vacant::after) it.
     #[inline(always)]
     pub fn insert<T>(&mut self, table: &mut Table<T>, vacant: Vacant, handle: Handle) {
         if self.len == self.chains {

@@ -249,8 +249,8 @@ unsafe impl Place for RingAccess {
     }
 }
 
-/// The memory of a ring, as long as `'a` keeps it. The compiler sees that no write to it changes where
-/// it is.
+/// The memory of a ring, as long as `'a` keeps it. The compiler sees that no write to it changes
+/// where it is.
 ///
 /// # Invariants
 ///
@@ -309,8 +309,8 @@ impl<P: Place> Memory for P {
             core::ptr::from_ref(event),
         );
         // SAFETY: The slot has the layout of an event, in which the mask follows the type, and the
-        // errno the flags, both aligned as one. Whoever else accesses it is in user space, and stands
-        // any value.
+        // errno the flags, both aligned as one. Whoever else accesses it is in user space, and
+        // stands any value.
         unsafe {
             (&raw mut (*slot).id).write_volatile(event.id);
             // Two fields in one go, from where they lie side by side.

@@ -4,9 +4,9 @@
 //!
 //! # Sleepers
 //!
-//! A thread that one event satisfies sleeps on `sleepers`, and is woken alone. One that wants several
-//! sleeps on `batchers`, and keeps nobody from his turn: it is woken when as many events have fired as
-//! it lacks, or when the ring has no room for more.
+//! A thread that one event satisfies sleeps on `sleepers`, and is woken alone. One that wants
+//! several sleeps on `batchers`, and keeps nobody from his turn: it is woken when as many events
+//! have fired as it lacks, or when the ring has no room for more.
 //!
 //! A consumer of the ring takes events without the kernel, and often those for which another one is
 //! being woken. So only one sleeper is woken at a time:
@@ -21,26 +21,30 @@
 //! N events for N sleepers so wake all of them, one by the other, and an event that was taken
 //! meanwhile wakes nobody. All of it is under `inner`. The races:
 //!
-//! * *Nobody to wake*: while somebody is `waking`, a thread that slept is on its way to `inner`: the
-//!   one woken, or, if all had just stopped to sleep, any of those. The first that comes takes the
-//!   mark away, so an event after that wakes one more, perhaps needlessly.
+//! * *Nobody to wake*: while somebody is `waking`, a thread that slept is on its way to `inner`:
+//!   the one woken, or, if all had just stopped to sleep, any of those. The first that comes takes
+//!   the mark away, so an event after that wakes one more, perhaps needlessly.
 //! * *Woken and gone*: who leaves by signal, timeout or READY, or may die before it takes an event,
-//!   takes none: it wakes the next if there is any event.
+//!   takes none: it wakes the next if there is any event. One that dies later, or is slow, leaves
+//!   its event untaken: what fires into that wakes the next. Who sleeps after that has seen the
+//!   event, so only while nobody sleeps may a source say it again without the lock.
 //! * *Woken for what another took*: it sleeps again, and what is owed goes to the next if there are
-//!   events that it does not want. As each of these costs one that is owed, two threads that lie about
-//!   what they know do not wake each other for ever.
-//! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired then.
-//! * *Woken for a level that another took*: that may still be true, so it looks at what there is to look
-//!   at before it sleeps again. Who takes a checked level wakes the next one to look. If nobody sleeps
-//!   yet, who is about to must look first: `handed` tells him that there was one since he did.
+//!   events that it does not want. As each of these costs one that is owed, two threads that lie
+//!   about what they know do not wake each other for ever.
+//! * *Woken, and slow to run*: events that fire until it runs wait for it, as if they had fired
+//!   then.
+//! * *Woken for a level that another took*: that may still be true, so it looks at what there is to
+//!   look at before it sleeps again. Who takes a checked level wakes the next one to look. If
+//!   nobody sleeps yet, who is about to must look first: `handed` tells him that there was one
+//!   since he did.
 //!
 //! # Pollers
 //!
-//! Pollers may want edges, and those come from sources: that a level was looked at again and is still
-//! true is none. So what a look finds is told to sleepers, and to pollers only if one of these has
-//! found nothing since they were told last: the event of the level was not finished then, or somebody
-//! was just looking. A wake-up may come second to a look, and then merges into the event that the look
-//! has made. So wake-ups that merge are told to pollers, too.
+//! Pollers may want edges, and those come from sources: that a level was looked at again and is
+//! still true is none. So what a look finds is told to sleepers, and to pollers only if one of
+//! these has found nothing since they were told last: the event of the level was not finished then,
+//! or somebody was just looking. A wake-up may come second to a look, and then merges into the
+//! event that the look has made. So wake-ups that merge are told to pollers, too.
 
 use super::{
     array::{
@@ -145,8 +149,8 @@ pub(crate) const URING_WAKE: u32 = 1 << 27;
 pub(crate) struct Control {
     /// The generation of the newest registration.
     generation: u64,
-    /// How many registrations the user is charged for that are not there: they have ended, or a batch
-    /// is about to make them. Nothing when `control` is free.
+    /// How many registrations the user is charged for that are not there: they have ended, or a
+    /// batch is about to make them. Nothing when `control` is free.
     credit: u32,
 }
 
@@ -190,7 +194,8 @@ impl Inner {
         self.sleepers() > self.batchers
     }
 
-    /// Counts an event of which nobody need be told, as one who sleeps is on his way: whether it is one.
+    /// Counts an event of which nobody need be told, as one who sleeps is on his way: whether it is
+    /// one.
     #[cfg_attr(
         not(CONFIG_KEVENT_FILE),
         expect(dead_code, reason = "only files fire one by one")
@@ -399,6 +404,17 @@ impl Queue {
         unsafe { self.inner.lock_irq() }
     }
 
+    /// The same, near the oldest event: interrupts get in on the way there.
+    #[inline]
+    pub(crate) fn lock_near(&self) -> Locked<'_> {
+        loop {
+            let mut inner = self.lock();
+            if inner.events.catch_up() {
+                return inner;
+            }
+        }
+    }
+
     /// Locks the state in any context.
     pub(crate) fn lock_anywhere(&self) -> SpinLockIrqGuard<'_, Inner> {
         self.inner.lock()
@@ -456,8 +472,8 @@ impl Queue {
         Self::reported(queue, *handle, inner, wake, fired.mask, false, repeat)
     }
 
-    /// Tells pollers of a wake-up that made no event. If there are none, the source may say it again
-    /// without the lock.
+    /// Tells of a wake-up that made no event: pollers, and somebody who sleeps beside an event that
+    /// nobody takes. If there are none, the source may say it again without the lock.
     #[inline]
     fn merged<B: Backend>(
         queue: &Arc<Self>,
@@ -467,10 +483,12 @@ impl Queue {
         later: bool,
         repeat: Option<&Repeat>,
     ) {
+        let sleeps = inner.has_singles();
+        queue.wake_beside(&mut inner);
         if queue.is_polled(&mut inner) {
             drop(inner);
             Self::tell(queue, mask, later);
-        } else if let Some(repeat) = repeat {
+        } else if let Some(repeat) = repeat.filter(|_| !sleeps) {
             inner.events.repeat(handle, repeat);
         }
     }
@@ -495,8 +513,8 @@ impl Queue {
         Some(true)
     }
 
-    /// What [`Queue::report()`] does most often: makes an event of which nobody waits to hear. If it
-    /// is not that, nothing was done, and the lock is handed on.
+    /// What [`Queue::report()`] does most often: makes an event of which nobody waits to hear. If
+    /// it is not that, nothing was done, and the lock is handed on.
     ///
     /// Not to be called while [what is reported is traced](trace::is_fire_traced).
     #[cfg_attr(
@@ -630,10 +648,17 @@ impl Queue {
         }
     }
 
-    /// Looks at registrations again of which there may be more to say. No lock is held while a source
-    /// is asked. `left` counts down how many may still be passed.
+    /// Looks at registrations again of which there may be more to say. No lock is held while a
+    /// source is asked. `left` counts down how many may still be passed.
+    ///
+    /// A thread that dies looks at no more of them: what it finds, nobody takes.
     pub(crate) fn look_again(&self, left: &mut u32) {
         while *left != 0 {
+            // SAFETY: Looks at `current`.
+            if unsafe { bindings::kevent_is_dying() } {
+                *left = 0;
+                break;
+            }
             let look = self.lock().events.next_look(left);
             match look {
                 Look::At(asked, finished) => {
@@ -650,7 +675,7 @@ impl Queue {
     /// Whether there is an event to be had, also after looking. Who has registered with the pollers
     /// before is told of later ones.
     pub(crate) fn is_readable(&self) -> bool {
-        let mut inner = self.lock();
+        let mut inner = self.lock_near();
         inner.audience |= POLLED;
         let mut left = inner.events.to_look_at();
         let mut asks = inner.events.pending().saturating_add(left);
@@ -672,7 +697,7 @@ impl Queue {
                 inner.blind = true;
                 return false;
             }
-            inner = self.lock();
+            inner = self.lock_near();
         }
     }
 
@@ -772,7 +797,7 @@ impl Queue {
 
     /// Wakes who handles what the caller leaves, if there is anything.
     pub(crate) fn pass_on(&self) {
-        let mut inner = self.lock();
+        let mut inner = self.lock_near();
         if !inner.waking && inner.has_singles() && inner.events.has_events() {
             self.wake_one(&mut inner);
         }
@@ -782,6 +807,14 @@ impl Queue {
     pub(crate) fn pass_look(&self, inner: &mut Inner) {
         inner.handed = inner.handed.wrapping_add(1);
         if !inner.waking && inner.has_singles() && inner.events.to_look_at() != 0 {
+            self.wake_one(inner);
+        }
+    }
+
+    /// Something fired into an event that nobody takes: wakes who sleeps beside it.
+    #[inline]
+    pub(crate) fn wake_beside(&self, inner: &mut Inner) {
+        if inner.has_singles() && !inner.waking {
             self.wake_one(inner);
         }
     }
@@ -836,6 +869,9 @@ impl Queue {
     ) -> Woken {
         let mut slept = None;
         loop {
+            while slept.is_some() && !inner.events.catch_up() {
+                inner.do_unlocked(|| {});
+            }
             let lacks = missing(&mut inner.events);
             let reason = if lacks == 0 {
                 Some(Woken::Done)
@@ -845,6 +881,8 @@ impl Queue {
             } else {
                 match slept {
                     _ if wait.deadline.is_now() => Some(Woken::Timeout),
+                    // Task work may look like a signal until it has run.
+                    None | Some(CondVarWait::Signal) if put_off.is_some() => None,
                     Some(CondVarWait::Signal) => Some(Woken::Signal),
                     Some(CondVarWait::Timeout) => Some(Woken::Timeout),
                     None if crate::current!().signal_pending() => Some(Woken::Signal),
@@ -856,8 +894,9 @@ impl Queue {
                     _ => None,
                 }
             };
-            if slept.is_some() {
-                self.settle(inner, wait, reason);
+            if let Some(ended) = slept {
+                let signal = ended == CondVarWait::Signal;
+                self.settle(inner, wait, reason.or(signal.then_some(Woken::Signal)));
             }
             if let Some(reason) = reason {
                 return reason;
@@ -974,8 +1013,8 @@ impl Control {
         self.generation
     }
 
-    /// Charges the user for as many registrations at once, if that is no more than he may have. If it
-    /// is, each is charged by itself.
+    /// Charges the user for as many registrations at once, if that is no more than he may have. If
+    /// it is, each is charged by itself.
     pub(crate) fn advance(&mut self, queue: &Queue, num: u32) {
         if queue.limit.charge(num).is_ok() {
             self.credit = self.credit.saturating_add(num);
@@ -1008,8 +1047,8 @@ impl Control {
 
     /// Ends what was removed from the state. Returns whether a consumer still holds an event of it.
     ///
-    /// The handle is nobody's yet: that takes `control`. Until the tie ends, what it reports concerns
-    /// nobody.
+    /// The handle is nobody's yet: that takes `control`. Until the tie ends, what it reports
+    /// concerns nobody.
     #[inline]
     pub(crate) fn end(&mut self, removed: &Removed<Tied>) -> bool {
         self.refund();
@@ -1063,8 +1102,8 @@ impl Control {
         }
     }
 
-    /// Removes the registration with the key of `request` if it is over, or a ghost: if its file lives
-    /// on under another number. [`EEXIST`] if it is neither.
+    /// Removes the registration with the key of `request` if it is over, or a ghost: if its file
+    /// lives on under another number. [`EEXIST`] if it is neither.
     #[cold]
     fn make_way(&mut self, queue: &Queue, request: &Event) -> Result {
         let Some((inner, handle)) = queue.lock_at(request) else {
@@ -1135,8 +1174,8 @@ impl<'a> New<'a> {
     /// Puts it into the table, with what ties it to its source. Called once, instead.
     ///
     /// The tie is that of the registration that had the place before, if nobody else has that and
-    /// `renew` says that it is good. It has ended, and its target is the same. Otherwise `make` makes
-    /// one. Both are called under the inner lock.
+    /// `renew` says that it is good. It has ended, and its target is the same. Otherwise `make`
+    /// makes one. Both are called under the inner lock.
     #[cfg_attr(
         not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
         expect(dead_code, reason = "user events have no tie")

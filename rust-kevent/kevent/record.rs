@@ -117,19 +117,12 @@ impl Buffer {
     #[inline(always)]
     pub(crate) unsafe fn fill(&mut self, batch: &Batch, len: u32) -> u32 {
         let from = batch.0.as_ptr().cast();
-        // SAFETY: By the safety requirement, the first `len` are pointers to events. The call checks
-        // the address.
+        // SAFETY: By the safety requirement, the first `len` are pointers to events. The call
+        // checks the address.
         let copied = unsafe { bindings::kevent_copy_out(self.0.as_mut_ptr().cast(), from, len) };
         let len = (copied as usize).wrapping_mul(size_of::<Event>());
         self.0 = self.0.wrapping_byte_add(len);
         copied
-    }
-
-    /// Copies an event to where the next one goes. May sleep.
-    pub(crate) fn push(&mut self, event: &Event) -> Result {
-        self.writer().write_slice(event.as_bytes())?;
-        self.advance();
-        Ok(())
     }
 
     /// The place has an event that stays.

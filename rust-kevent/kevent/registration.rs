@@ -2,11 +2,11 @@
 
 //! Registrations, and the table that holds those of one queue.
 //!
-//! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks, eight
-//! for each power of two, so that no registration ever moves, a lookup is two loads, and at most an
-//! eighth of the table is unused: a handle has the chunk in its upper 7 bits, and the place in it
-//! below. Chunks are allocated by the caller, outside the lock. Who comes often knows the [`Spot`] of a
-//! registration.
+//! A registration lives in a [`Table`] and is named by a [`Handle`]. The table grows by chunks,
+//! eight for each power of two, so that no registration ever moves, a lookup is two loads, and at
+//! most an eighth of the table is unused: a handle has the chunk in its upper 7 bits, and the place
+//! in it below. Chunks are allocated by the caller, outside the lock. Who comes often knows the
+//! [`Spot`] of a registration.
 
 use super::{
     array::{
@@ -53,9 +53,9 @@ impl Handle {
 ///     +---------------+------------- REMOVE, reaped ----------+------ slot refilled ---+
 /// ```
 ///
-/// A waiting one has fired, and its event found no room: it is on the pending list. An armed one may
-/// be on the list of those to be looked at again: an event of it was published, and there may be more
-/// to say.
+/// A waiting one has fired, and its event found no room: it is on the pending list. An armed one
+/// may be on the list of those to be looked at again: an event of it was published, and there may
+/// be more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// No registration.
@@ -143,7 +143,8 @@ pub struct Registration<T = ()> {
 
 const _: () = assert!(size_of::<Registration<&dyn Fn()>>() == 128);
 
-/// When an event is published, one sleeper is woken, and no more; and its source is not asked before.
+/// When an event is published, one sleeper is woken, and no more; and its source is not asked
+/// before.
 const PLAIN: u8 = 1;
 /// It is on the list of those to look at again.
 const AGAIN: u8 = 2;
@@ -426,8 +427,8 @@ pub struct Table<T = ()> {
     kept: u32,
 }
 
-/// How many may: what is removed in order to be added again finds its tie, and a queue that was large
-/// holds no memory for it.
+/// How many may: what is removed in order to be added again finds its tie, and a queue that was
+/// large holds no memory for it.
 const KEPT: u32 = 1024;
 
 impl<T> Table<T> {
@@ -558,8 +559,8 @@ impl<T> Table<T> {
     }
 
     /// Arms the registration that was freed last, whose place has kept a tie, if `renew` finds that
-    /// good, and returns what that made of it. If it does not, or there is none, nothing is armed, and
-    /// no tie kept there.
+    /// good, and returns what that made of it. If it does not, or there is none, nothing is armed,
+    /// and no tie kept there.
     #[inline(always)]
     pub fn insert_again<R, E>(
         &mut self,
@@ -616,7 +617,8 @@ impl<T> Table<T> {
         Some((handle, registration))
     }
 
-    /// Frees a registration as [`Table::remove()`] does, if `work` says that this is all there is to do.
+    /// Frees a registration as [`Table::remove()`] does, if `work` says that this is all there is
+    /// to do.
     #[inline]
     pub fn remove_if<R>(
         &mut self,
@@ -631,8 +633,8 @@ impl<T> Table<T> {
         Some(result)
     }
 
-    /// Lets a place that is free keep the tie of its last registration. Gives it back if there is one,
-    /// or a registration, or if enough are kept.
+    /// Lets a place that is free keep the tie of its last registration. Gives it back if there is
+    /// one, or a registration, or if enough are kept.
     #[inline]
     pub fn keep(&mut self, handle: Handle, tie: T) -> Option<T> {
         let kept = self.kept;
@@ -704,8 +706,8 @@ impl<T> Default for Table<T> {
     }
 }
 
-/// A list through the links of registrations. One registration is on one list at most. What precedes
-/// the first and follows the last is not written.
+/// A list through the links of registrations. One registration is on one list at most. What
+/// precedes the first and follows the last is not written.
 #[derive(Clone, Copy)]
 pub struct List {
     first: u32,

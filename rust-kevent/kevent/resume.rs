@@ -29,7 +29,9 @@ impl<'a> PutOff<'a> {
     ///
     /// # Safety
     ///
-    /// The call uses no other file to which it has no reference.
+    /// * The thread is in a system call by way of `file`, and until the result is dropped uses no
+    ///   other file to which it has no reference.
+    /// * [`PutOff::run()`] is called, and the result dropped, with no lock held.
     pub(crate) unsafe fn new(file: &'a File) -> Self {
         PutOff { file, held: None }
     }
@@ -41,14 +43,14 @@ impl<'a> PutOff<'a> {
         unsafe { bindings::kevent_has_task_work() }
     }
 
-    /// Does it. No lock is held. From then on the call holds its file.
+    /// Does it. From then on its file is held until this is dropped.
     #[cold]
     pub(crate) fn run(&mut self) {
         // A request of io_uring that is among it may close the descriptor, and the table of a
         // thread that shares it with nobody is what kept the file so far.
         self.held.get_or_insert_with(|| self.file.into());
-        // SAFETY: The thread is in a system call. By the safety requirement of `new()`, what closes
-        // descriptors takes no file from under it.
+        // SAFETY: By the safety requirements of `new()`, the thread is in a system call and has no
+        // lock, and what closes descriptors takes no file from under it.
         unsafe { bindings::task_work_run() };
     }
 }

@@ -15,14 +15,15 @@
 //! # What the kernel believes
 //!
 //! Nothing that user space can write. What its newest event says, and where that was published, a
-//! registration knows; for each slot the kernel keeps a [`Slot`] of its own, with the position and the
-//! registration. The two agree as long as the event may still be delivered. The kernel asks of a word
-//! only whether it is still the one that it wrote (by compare-exchange), and whether the slot may be
-//! filled. A word of garbage is neither: it costs its writers a slot or an event of theirs.
+//! registration knows; for each slot the kernel keeps a [`Slot`] of its own, with the position and
+//! the registration. The two agree as long as the event may still be delivered. The kernel asks of
+//! a word only whether it is still the one that it wrote (by compare-exchange), and whether the
+//! slot may be filled. A word of garbage is neither: it costs its writers a slot or an event of
+//! theirs.
 //!
-//! A slot that a consumer holds while its registration has a younger event is in the *chain* of that
-//! registration, for the receipt of REMOVE. It is *bound*, and so is one whose registration has gone
-//! but for the event: who fills it tells the registration first.
+//! A slot that a consumer holds while its registration has a younger event is in the *chain* of
+//! that registration, for the receipt of REMOVE. It is *bound*, and so is one whose registration
+//! has gone but for the event: who fills it tells the registration first.
 //!
 //! # Memory order
 //!
@@ -36,8 +37,8 @@
 //! | touch: write the word again   | full    | take (acquire), and fill (release), as above       |
 //! | newest: look at the word      | acquire | finish (release): what the event names is unused   |
 //!
-//! A merge is a compare-exchange even when no bit is new: otherwise a consumer could take the entry,
-//! and look at the source, without having seen what fired last.
+//! A merge is a compare-exchange even when no bit is new: otherwise a consumer could take the
+//! entry, and look at the source, without having seen what fired last.
 //!
 //! All methods are called under the lock of the queue, but for [`Repeat::touch()`].
 
@@ -75,6 +76,7 @@ use crate::sync::{
 
 /// How many taken slots are stepped over between two calls of [`Ring::renew()`]. A search that ends
 /// for this goes on from there, so that a ring with more taken slots in a row fills all the same.
+/// As many are passed in one round of the lock by who looks for events, or commits.
 const STEPS: u32 = 1024;
 
 /// "No slot" in a chain.
@@ -234,8 +236,8 @@ impl<M: Memory> Ring<M> {
         !self.is_here(registration.position) || self.is_finished(registration.position)
     }
 
-    /// Publishes an event at once, if nothing is in the way: the newest entry of the registration is
-    /// done with, and the next slot is free. The common case of [`Ring::append()`].
+    /// Publishes an event at once, if nothing is in the way: the newest entry of the registration
+    /// is done with, and the next slot is free. The common case of [`Ring::append()`].
     #[inline(always)]
     pub fn publish<T>(
         &mut self,
@@ -301,8 +303,8 @@ impl<M: Memory> Ring<M> {
         self.steps = STEPS;
     }
 
-    /// Publishes an event of a registration whose newest entry is done with, or in its chain. Returns
-    /// false when the ring is full.
+    /// Publishes an event of a registration whose newest entry is done with, or in its chain.
+    /// Returns false when the ring is full.
     pub fn append<T>(&mut self, table: &mut Table<T>, handle: Handle, fired: &Fired) -> bool {
         let Some(position) = self.free_slot() else {
             return false;
@@ -362,7 +364,8 @@ impl<M: Memory> Ring<M> {
         }
         let old = Word(registration.event.word);
         let new = old.merged(fired.mask, fired.result);
-        // First, so that who takes the bit has the errno. Who has the entry already has no bit for it.
+        // First, so that who takes the bit has the errno. Who has the entry already has no bit for
+        // it.
         if fired.error != 0 && registration.event.error == 0 {
             registration.event.error = fired.error;
             self.memory.write_error(position, fired.error);
@@ -414,8 +417,8 @@ impl<M: Memory> Ring<M> {
             .map_err(Word)
     }
 
-    /// What a registration has in the ring is no longer its newest event. It is kept in its chain, if
-    /// a consumer holds it.
+    /// What a registration has in the ring is no longer its newest event. It is kept in its chain,
+    /// if a consumer holds it.
     pub fn hold<T>(&mut self, table: &mut Table<T>, handle: Handle) {
         let Some(registration) = table.get_mut(handle) else {
             return;
@@ -552,33 +555,45 @@ impl<M: Memory> Ring<M> {
             .then_some(registration)
     }
 
-    /// The position of the oldest untaken entry.
-    pub fn oldest<T>(&mut self, table: &Table<T>) -> Option<u64> {
+    /// Steps over entries that consumers have taken, but not over more than [`STEPS`]. Returns
+    /// whether there are no more of them before the oldest untaken one.
+    pub fn catch_up<T>(&mut self, table: &Table<T>) -> bool {
         if self.head.wrapping_sub(self.untaken) > self.size() {
             self.untaken = self.head.wrapping_sub(self.size());
         }
-        while self.untaken != self.head {
-            if self.untaken_at(table, self.untaken).is_some() {
-                return Some(self.untaken);
+        for _ in 0..STEPS {
+            if self.untaken == self.head || self.untaken_at(table, self.untaken).is_some() {
+                return true;
             }
             self.untaken = self.untaken.wrapping_add(1);
         }
-        None
+        false
     }
 
-    /// Counts untaken entries, up to `limit`.
+    /// The position of the oldest untaken entry. Few steps, after [`Ring::catch_up()`].
+    pub fn oldest<T>(&mut self, table: &Table<T>) -> Option<u64> {
+        while !self.catch_up(table) {}
+        (self.untaken != self.head).then_some(self.untaken)
+    }
+
+    /// Counts untaken entries, up to `limit`, among the first [`STEPS`]. If it takes more, all of
+    /// the rest count: who is told of too many finds the truth by taking them.
     pub fn count_untaken<T>(&mut self, table: &Table<T>, limit: u64) -> u64 {
-        let Some(mut position) = self.oldest(table) else {
+        let Some(oldest) = self.oldest(table) else {
             return 0;
         };
-        let mut found = 0;
-        while position != self.head && found < limit {
+        let (mut position, mut found) = (oldest, 0);
+        for _ in 0..STEPS {
+            if position == self.head || found == limit {
+                return found;
+            }
             if self.untaken_at(table, position).is_some() {
                 found = found.wrapping_add(1);
             }
             position = position.wrapping_add(1);
         }
-        found
+        let rest = self.head.wrapping_sub(position);
+        found.saturating_add(rest).min(limit)
     }
 
     /// Whose newest entry is the untaken one at `position`.
@@ -609,25 +624,31 @@ impl<M: Memory> Ring<M> {
             && self.slots.at(position).position < position
     }
 
-    /// Nothing before the result is for a commit to free.
-    fn advance_tail(&mut self) -> u64 {
+    /// Steps over what is not for a commit to free, but not over more than [`STEPS`]. Returns
+    /// whether that was all before the first that is.
+    pub fn advance_tail(&mut self) -> bool {
         if self.head.wrapping_sub(self.tail) > self.size() {
             self.tail = self.head.wrapping_sub(self.size());
         }
-        while self.tail != self.head {
+        for _ in 0..STEPS {
+            if self.tail == self.head {
+                return true;
+            }
             let word = self.load(self.tail);
             let here = self.is_here(self.tail);
             if here && !word.is_finished() || self.is_left_behind(self.tail, word) {
-                break;
+                return true;
             }
             self.tail = self.tail.wrapping_add(1);
         }
-        self.tail
+        false
     }
 
-    /// The positions that a commit of (`over`, `index`) frees.
+    /// The positions that a commit of (`over`, `index`) frees. Few steps, after
+    /// [`Ring::advance_tail()`].
     pub fn commit_range(&mut self, index: u32, over: u32) -> Result<(u64, u64), CommitError> {
-        let tail = self.advance_tail();
+        while !self.advance_tail() {}
+        let tail = self.tail;
         let end = (u64::from(over) << 32) | u64::from(index);
         if over != (tail >> 32) as u32 && over != (self.head >> 32) as u32 {
             return Err(CommitError::Wraps);
@@ -693,12 +714,13 @@ impl<M: Memory> Ring<M> {
 
 /// What a source says again of an entry that says it already.
 ///
-/// An entry into which the same bits were merged before needs no more than that its word is touched: a
-/// consumer that takes it later has then seen what made the source fire. So this takes no lock.
+/// An entry into which the same bits were merged before needs no more than that its word is
+/// touched: a consumer that takes it later has then seen what made the source fire. So this takes
+/// no lock.
 ///
-/// The slot may have been filled again, and its word, whose lap comes round, be the same. But then the
-/// head has gone round 255 times before that word was written. So a head that is not a lap ahead, seen
-/// after the touch, says that the entry was still there at the touch.
+/// The slot may have been filled again, and its word, whose lap comes round, be the same. But then
+/// the head has gone round 255 times before that word was written. So a head that is not a lap
+/// ahead, seen after the touch, says that the entry was still there at the touch.
 ///
 /// One thread at a time sets or touches it; sources have a lock that sees to that.
 pub struct Repeat {
@@ -721,8 +743,8 @@ impl Repeat {
         }
     }
 
-    /// Remembers the newest entry of a registration, if something was merged into it that is DONE, and
-    /// no count. Called with the lock held.
+    /// Remembers the newest entry of a registration, if something was merged into it that is DONE,
+    /// and no count. Called with the lock held.
     #[inline(never)]
     pub fn set<T>(&self, registration: &Registration<T>) {
         let Registration {
@@ -746,14 +768,14 @@ impl Repeat {
         mask & self.others.load(Relaxed) == 0
     }
 
-    /// Touches the entry which [covers](Self::covers()) what fired. Returns whether that is all there is
-    /// to do.
+    /// Touches the entry which [covers](Self::covers()) what fired. Returns whether that is all
+    /// there is to do.
     #[inline(always)]
     pub fn touch<M: Memory>(&self, memory: &M) -> bool {
         let memory = &memory.local();
         let (position, word) = (self.position.load(Relaxed), self.word.load(Relaxed));
-        // ORDERING: who takes the word sees what made the source fire; and if it is another entry's,
-        // the head before that is seen below.
+        // ORDERING: who takes the word sees what made the source fire; and if it is another
+        // entry's, the head before that is seen below.
         if memory.word(position).cmpxchg(word, word, Full).is_err() {
             return false;
         }

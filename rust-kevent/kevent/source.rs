@@ -13,8 +13,9 @@
 //!     +------ MODIFY ------+
 //! ```
 //!
-//! `prepare()`, `start()` and `end()` are called with [`Queue::control`](super::queue::Queue::control) held, and
-//! `look()` without any lock, also while or after the tie ends; it then finds nothing.
+//! `prepare()`, `start()` and `end()` are called with
+//! [`Queue::control`](super::queue::Queue::control) held, and `look()` without any lock, also while
+//! or after the tie ends; it then finds nothing.
 
 use super::{
     event::{
@@ -42,8 +43,8 @@ const KNOWN: u32 =
 
 /// What ties a registration to what it watches.
 pub(crate) trait Tie: Send + Sync {
-    /// Does what can fail before it watches as `request` says, for the first time or after a change.
-    /// What would stem from the old request, and not from a state, ends with this.
+    /// Does what can fail before it watches as `request` says, for the first time or after a
+    /// change. What would stem from the old request, and not from a state, ends with this.
     fn prepare(&self, request: &Event) -> Result;
 
     /// Watches as `request` says. Returns what is true now.

@@ -21,8 +21,8 @@
 //!
 //! A level is reported as long as it is true, and a timer counts while its event is untaken. Such a
 //! registration goes on a list when its event is published. Calls that enter the kernel go through
-//! the list, and ask the tie of each: of a level when the slot of its event is finished, of a count at
-//! any time. Who is asked is off the list, unless its event is untaken; it comes back when it is
+//! the list, and ask the tie of each: of a level when the slot of its event is finished, of a count
+//! at any time. Who is asked is off the list, unless its event is untaken; it comes back when it is
 //! published again. What fires meanwhile does so by itself.
 //!
 //! # Room
@@ -39,8 +39,8 @@
 //! One of the two sees the other. A consumer that leaves its half out loses nothing: no call that
 //! sleeps does so while something is pending.
 //!
-//! All methods are called under the lock of the queue. None allocates or sleeps, and the work of one
-//! `fire()` has a bound that user space cannot move.
+//! All methods are called under the lock of the queue. None allocates or sleeps, and the work of
+//! one `fire()` has a bound that user space cannot move.
 
 use super::{
     event::{
@@ -211,6 +211,11 @@ impl<M: Memory, T> State<M, T> {
         self.ring.as_ref()
     }
 
+    /// [`Ring::advance_tail()`], if there is a ring.
+    pub fn advance_tail(&mut self) -> Option<bool> {
+        Some(self.ring.as_mut()?.advance_tail())
+    }
+
     /// How many events wait for room.
     pub fn pending(&self) -> u32 {
         self.pending.len()
@@ -246,8 +251,9 @@ impl<M: Memory, T> State<M, T> {
         self.keys.find(&self.table, hash, kind, id).err()
     }
 
-    /// Arms a new registration, with a key that is not there; since that was found, none was added or
-    /// removed. The table must have room. `tie` makes what ties it to its source, if that is anything.
+    /// Arms a new registration, with a key that is not there; since that was found, none was added
+    /// or removed. The table must have room. `tie` makes what ties it to its source, if that is
+    /// anything.
     #[inline(always)]
     pub fn add(
         &mut self,
@@ -512,9 +518,10 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// The most common case of [`State::report()`]: the registration at `place`, which is that of
-    /// `handle`, is armed, its newest event is done with, nothing waits for room, and the next slot is
-    /// free; or there is no ring. Returns nothing, and has done nothing, if it is not so. Else whether
-    /// the registration is a special one, for [`State::posted()`]; if not, one sleeper is to be woken.
+    /// `handle`, is armed, its newest event is done with, nothing waits for room, and the next slot
+    /// is free; or there is no ring. Returns nothing, and has done nothing, if it is not so. Else
+    /// whether the registration is a special one, for [`State::posted()`]; if not, one sleeper is
+    /// to be woken.
     #[inline(always)]
     pub fn post(
         &mut self,
@@ -638,8 +645,8 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// What follows for a registration when an event of it is published. Returns the one before it on
-    /// the list that it went on, for [`State::link()`].
+    /// What follows for a registration when an event of it is published. Returns the one before it
+    /// on the list that it went on, for [`State::link()`].
     #[inline(always)]
     fn follow(
         registration: &mut Registration<T>,
@@ -805,7 +812,16 @@ impl<M: Memory, T> State<M, T> {
                 .is_some_and(|ring| ring.oldest(&self.table).is_some())
     }
 
-    /// How many events wait for a consumer, up to `limit`.
+    /// [`Ring::catch_up()`], if there is a ring.
+    #[inline]
+    pub fn catch_up(&mut self) -> bool {
+        match &mut self.ring {
+            Some(ring) => ring.catch_up(&self.table),
+            None => true,
+        }
+    }
+
+    /// How many events wait for a consumer, up to `limit`: as [`Ring::count_untaken()`] has it.
     pub fn available(&mut self, limit: u64) -> u64 {
         let pending = u64::from(self.pending.len());
         let ring = match &mut self.ring {
@@ -850,9 +866,9 @@ impl<M: Memory, T> State<M, T> {
         })
     }
 
-    /// Hands the pending events to `gather`, with their number, up to `max` and the first to which its
-    /// source has to agree. They stay where they are until [`State::settle()`], under the same lock,
-    /// takes those that were copied. Of a queue without a ring.
+    /// Hands the pending events to `gather`, with their number, up to `max` and the first to which
+    /// its source has to agree. They stay where they are until [`State::settle()`], under the same
+    /// lock, takes those that were copied. Of a queue without a ring.
     #[inline(always)]
     pub fn gather(
         &mut self,
@@ -916,8 +932,8 @@ impl<M: Memory, T> State<M, T> {
         self.pending.cut(rest, copied);
     }
 
-    /// The oldest pending event, if its source has to agree, and whom to ask. With a ring none, as its
-    /// consumers see events unchecked.
+    /// The oldest pending event, if its source has to agree, and whom to ask. With a ring none, as
+    /// its consumers see events unchecked.
     pub fn unchecked(&mut self) -> Option<(Next, Event, Asked<T>)>
     where
         T: Clone,

@@ -3,8 +3,8 @@
 //! `kevent_wait()`: sleep until the ring holds news.
 //!
 //! It never sleeps while something is pending: a consumer that freed a slot and died before it said
-//! so must not keep others from what waits for that slot. Who was woken for what another took begins
-//! anew, as it may still be true.
+//! so must not keep others from what waits for that slot. Who was woken for what another took
+//! begins anew, as it may still be true.
 
 use super::{
     deadline::Deadline,
@@ -115,13 +115,13 @@ fn sleep(
 /// A call by way of `file`, that of the queue. Returns how many positions of the ring lie past what
 /// the caller knows.
 pub(crate) fn wait(queue: &Queue, file: &File, request: &Request) -> Result<u32> {
+    // SAFETY: A system call by way of `file`, and there is no other.
+    let mut put_off = unsafe { PutOff::new(file) };
     let mut inner = queue.lock();
     let Some(slots) = inner.events.ring().map(|ring| ring.size()) else {
         return Err(EINVAL);
     };
 
-    // SAFETY: There is no other file.
-    let mut put_off = unsafe { PutOff::new(file) };
     let mut left = request.num;
     let mut woken = Woken::InVain;
     while woken == Woken::InVain {

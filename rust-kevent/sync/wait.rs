@@ -17,8 +17,8 @@
 //!                                              rcu_read_unlock()
 //! ```
 //!
-//! Who loads NULL knows that the wake-up no longer touches the entry, and may free it. Who loads the
-//! queue has it until the end of the RCU section, and taking an entry off twice is harmless.
+//! Who loads NULL knows that the wake-up no longer touches the entry, and may free it. Who loads
+//! the queue has it until the end of the RCU section, and taking an entry off twice is harmless.
 
 use crate::{
     bindings,
@@ -96,9 +96,9 @@ const ASIDE: usize = 1;
 ///
 /// # Invariants
 ///
-/// `private` is null, or the queue, or has [`ASIDE`] set. If it is the queue, the entry is on that, or a
-/// wake-up is about to take it off. The queue is then valid; it becomes invalid an RCU grace period
-/// after it is no longer there. Else the entry is on no queue.
+/// `private` is null, or the queue, or has [`ASIDE`] set. If it is the queue, the entry is on that,
+/// or a wake-up is about to take it off. The queue is then valid; it becomes invalid an RCU grace
+/// period after it is no longer there. Else the entry is on no queue.
 #[repr(transparent)]
 pub struct RawWaitEntry(Opaque<bindings::wait_queue_entry>);
 
@@ -171,8 +171,8 @@ impl RawWaitEntry {
         }
     }
 
-    /// Keeps a pointer of the owner's, which is aligned to two bytes at least, in the place of the queue,
-    /// until the entry is put on one.
+    /// Keeps a pointer of the owner's, which is aligned to two bytes at least, in the place of the
+    /// queue, until the entry is put on one.
     ///
     /// # Safety
     ///
@@ -189,7 +189,8 @@ impl RawWaitEntry {
     ///
     /// # Safety
     ///
-    /// * The entry is on no queue, and nobody else adds or removes it. It is removed before it is freed.
+    /// * The entry is on no queue, and nobody else adds or removes it. It is removed before it is
+    ///   freed.
     /// * Its function may be called with it, under the lock of the queue, until it is removed.
     /// * `head` stays valid until the entry is removed, or its owner wakes it with [`POLLFREE`] and
     ///   waits for an RCU grace period.
@@ -240,8 +241,8 @@ impl RawWaitEntry {
     ///
     /// # Safety
     ///
-    /// `entry` is that of a [`RawWaitEntry`], and the lock of its queue held. It keeps `told`, and the
-    /// entry, from being freed until they are no longer used. They may be freed on return.
+    /// `entry` is that of a [`RawWaitEntry`], and the lock of its queue held. It keeps `told`, and
+    /// the entry, from being freed until they are no longer used. They may be freed on return.
     #[cold]
     pub unsafe fn leave<T: WakeFn>(
         entry: *mut bindings::wait_queue_entry,
@@ -303,8 +304,8 @@ impl<T: WakeFn> WaitEntry<T> {
             // SAFETY: By the safety requirement, and `this` is not used any more.
             return unsafe { RawWaitEntry::leave(entry, &raw const (*this).data) };
         }
-        // SAFETY: By the safety requirement. The lock, and the queue in `private`, keep `drop()` from
-        // going on.
+        // SAFETY: By the safety requirement. The lock, and the queue in `private`, keep `drop()`
+        // from going on.
         unsafe { RawWaitEntry::tell(&(*this).data, mask) }
     }
 }

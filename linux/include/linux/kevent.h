@@ -102,8 +102,8 @@ struct socket *kevent_socket_of(struct file *file);
 enum kevent_stream kevent_socket_stream(struct socket *sock);
 int kevent_tcp_received(struct socket *sock);
 int kevent_unix_received(struct socket *sock);
-bool kevent_socket_woken(struct socket *sock, u32 events, struct kevent_socket *s);
-void kevent_socket_found(struct socket *sock, u32 ready, struct kevent_socket *s);
+bool kevent_socket_woken(struct socket *sock, u32 events, u32 wanted, struct kevent_socket *s);
+void kevent_socket_found(struct socket *sock, u32 ready, u32 wanted, struct kevent_socket *s);
 u64 kevent_socket_datum(struct socket *sock, u32 mask);
 #endif
 

@@ -4,13 +4,13 @@
 //!
 //! A [`Kind`] says what a wake-up and the poll method of a file mean in the bits of its source. The
 //! poll method is called when a request begins or changes, and when a level is looked at again; it
-//! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock. Who wants
-//! edges asks with [`EDGE`], as epoll does: a pipe then wakes for each write.
+//! may sleep. A wake-up only looks at its key, and at what `Kind` may read without a lock. Who
+//! wants edges asks with [`EDGE`], as epoll does: a pipe then wakes for each write.
 //!
-//! A tie is one allocation, with the watch that is told of the last close and one wait-queue entry in it.
-//! It is used again by the next registration in its place. What few ties have is apart, and the entry
-//! then on no queue: entries for a file with several wait queues, for a later or EXCLUSIVE request, for
-//! a queue in a queue. An entry never changes while it is on a queue.
+//! A tie is one allocation, with the watch that is told of the last close and one wait-queue entry
+//! in it. It is used again by the next registration in its place. What few ties have is apart, and
+//! the entry then on no queue: entries for a file with several wait queues, for a later or
+//! EXCLUSIVE request, for a queue in a queue. An entry never changes while it is on a queue.
 //!
 //! # Closing
 //!
@@ -26,8 +26,8 @@
 //! ```
 //!
 //! Who comes second to `control` finds that the registration is gone, or another one, with a tie of
-//! its own. The file stays whole until `closed()` returns, so no wait queue goes before its entry; and
-//! the watch stays until then, because the list owns a reference to it.
+//! its own. The file stays whole until `closed()` returns, so no wait queue goes before its entry;
+//! and the watch stays until then, because the list owns a reference to it.
 
 use super::{
     Tie,
@@ -95,10 +95,8 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     /// Of these, that nothing more will come.
     const HUNG_UP: u32;
 
-    /// What the poll method is asked for, if nobody knows better.
-    const POLLED: u32;
-
-    /// What a request wants of a file, with what there is to know of that beside `Self`. Takes 4 bytes.
+    /// What a request wants of a file, with what there is to know of that beside `Self`. Takes 4
+    /// bytes.
     type Want: Copy + Unpin + Send + Sync;
 
     /// Checks whether `file` can be watched, and keeps what wake-ups need of it.
@@ -129,16 +127,17 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     /// Whether it takes a call to know what a wake-up says.
     const CALLS: bool;
 
-    /// The bits and the datum of a wake-up, by those of its key that concern somebody, if that is all
-    /// it says. The lock of the wait queue is held, in any context.
+    /// The bits and the datum of a wake-up, by those of its key that concern somebody, if that is
+    /// all it says. The lock of the wait queue is held, in any context.
     fn simple(&self, want: Self::Want, key: u32) -> Option<(u32, u64)>;
 
-    /// What any other wake-up says, of which `wanted` matters; nothing if that concerns nobody. The
-    /// lock of the wait queue is held, in any context.
+    /// What any other wake-up says, of which `wanted` matters, with its datum; nothing if that
+    /// concerns nobody. The lock of the wait queue is held, in any context.
     fn woken(&self, key: u32, wanted: u32) -> Option<Fired>;
 
-    /// What is true if the poll method says `ready`.
-    fn found(&self, ready: u32) -> Fired;
+    /// What is true if the poll method says `ready`, with the datum of what `wanted` has of it. The
+    /// file is held.
+    fn found(&self, ready: u32, wanted: u32) -> Fired;
 
     /// The datum that belongs to `mask` now. Takes no lock.
     fn measure(&self, _mask: u32) -> u64 {
@@ -214,8 +213,8 @@ where
             Some(ready) => ready,
             None => tie.begin_specially(file, request)?,
         };
-        if kind.found(ready).mask & wanted != 0 {
-            tie.report_found(ready);
+        if kind.found(ready, wanted).mask & wanted != 0 {
+            tie.report_found(ready, wanted);
         }
         Ok(())
     })
@@ -276,8 +275,8 @@ impl<K: Kind> Entries<K> {
     }
 }
 
-/// Takes the old entries off their queues, after `entries` are on theirs. No wake-up of the old ones
-/// is under way afterwards. Returns the member that this was.
+/// Takes the old entries off their queues, after `entries` are on theirs. No wake-up of the old
+/// ones is under way afterwards. Returns the member that this was.
 fn exchange<K: Kind>(
     rare: &SpinLock<Rare<K>>,
     mut entries: Option<Entries<K>>,
@@ -301,7 +300,9 @@ impl<K: Kind> Watch<K> {
         let is_nested = rare.lock().nested.is_some();
         let (entries, ready) = self.enter_anew(file, request, is_nested)?;
         let left = exchange(&rare, Some(entries));
-        drop(core::mem::replace(&mut rare.lock().left, left));
+        let left = core::mem::replace(&mut rare.lock().left, left);
+        // Outside the lock.
+        drop(left);
         Ok(ready)
     }
 
@@ -342,10 +343,10 @@ impl<K: Kind> Watch<K> {
 
     /// Reports what the poll method says of a registration that is new.
     #[inline(never)]
-    fn report_found(&self, ready: u32) {
+    fn report_found(&self, ready: u32, wanted: u32) {
         let Told { kind, target, .. } = self.told();
-        let queue = target.queue();
-        queue.found_at(queue.lock(), target.handle(), &kind.found(ready), K::ALWAYS);
+        let (queue, found) = (target.queue(), kind.found(ready, wanted));
+        queue.found_at(queue.lock(), target.handle(), &found, K::ALWAYS);
     }
 
     fn enter_anew(
@@ -403,10 +404,21 @@ impl<K: Kind> Watch<K> {
         drop(nested);
     }
 
-    /// What is true now, if the poll method is asked for `mask`.
-    fn ask(&self, mask: u32) -> Option<Fired> {
-        let fired = self.told().kind.found(self.poll(mask)?);
+    /// What is true now, if the poll method is asked for what is `wanted`, and for `more`.
+    fn ask(&self, wanted: u32, more: u32) -> Option<Fired> {
+        let kind = self.told().kind;
+        let fired = self.poll(K::poll_bits(wanted) | more, |ready| {
+            kind.found(ready, wanted)
+        })?;
         (fired.mask != 0).then_some(fired)
+    }
+
+    /// The bits for which there are entries; nothing once the tie has ended.
+    fn wanted(&self) -> Option<u32> {
+        match self.instead() {
+            None => Some(self.told().wanted()),
+            Some(rare) => Some(rare.lock().entries.as_ref()?.told().wanted()),
+        }
     }
 
     /// Whether the entries that are there are those of `request`.
@@ -443,8 +455,9 @@ impl<K: Kind> Tie for Watch<K> {
 
     fn start(&self, request: &Event) -> Option<Fired> {
         // What the poll method said to `prepare()` went with the old event.
-        self.ask(K::POLLED | edge(request))
-            .filter(|fired| fired.mask & (request.mask | K::ALWAYS) != 0)
+        let wanted = request.mask | K::ALWAYS;
+        self.ask(wanted, edge(request))
+            .filter(|fired| fired.mask & wanted != 0)
     }
 
     fn end(&self) {
@@ -460,7 +473,7 @@ impl<K: Kind> Tie for Watch<K> {
     }
 
     fn look(&self, _finished: bool) -> Option<Fired> {
-        self.ask(K::POLLED)
+        self.ask(self.wanted()?, 0)
     }
 
     fn measure(&self, mask: u32) -> Option<u64> {
@@ -502,8 +515,8 @@ impl<K: Kind> CloseFn for Told<K> {
 /// Who is told of wake-ups.
 pub(crate) struct Told<K: Kind> {
     kind: K,
-    /// The registration, and which bits concern it. Does not change while an entry is on a queue: those
-    /// for another request are new ones.
+    /// The registration, and which bits concern it. Does not change while an entry is on a queue:
+    /// those for another request are new ones.
     target: Target<K::Want>,
     /// What may be said again without the lock of the queue. The lock of the wait queue, which is
     /// held in wake-ups, protects it. Its note has the bits of keys that concern anybody.
@@ -690,7 +703,8 @@ impl<K: Kind> WakeFn for Told<K> {
     }
 }
 
-/// Who is told of wake-ups of a queue, or for who takes turns: pollers of the own queue are told later.
+/// Who is told of wake-ups of a queue, or for who takes turns: pollers of the own queue are told
+/// later.
 pub(crate) struct Special<K: Kind> {
     told: Told<K>,
     /// Who takes turns.

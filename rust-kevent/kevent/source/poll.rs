@@ -75,7 +75,6 @@ pub(crate) struct Pollable;
 impl Kind for Pollable {
     const ALWAYS: u32 = bindings::POLLERR | bindings::POLLHUP;
     const HUNG_UP: u32 = bindings::POLLHUP;
-    const POLLED: u32 = BITS;
 
     type Want = u32;
 
@@ -128,7 +127,7 @@ impl Kind for Pollable {
         })
     }
 
-    fn found(&self, ready: u32) -> Fired {
+    fn found(&self, ready: u32, _wanted: u32) -> Fired {
         Fired {
             mask: ready,
             result: RET_DONE,

@@ -5,8 +5,8 @@
 //! C header: [`include/linux/kevent.h`](srctree/include/linux/kevent.h)
 //!
 //! What is asked for and reported are not the bits of poll but RECV, SEND, ACCEPT and so on: a
-//! listener accepts, everything else receives. A wake-up is answered from its key and by reads of the
-//! socket that take no lock:
+//! listener accepts, everything else receives. A wake-up is answered from its key and by reads of
+//! the socket that take no lock:
 //!
 //! | key of the wake-up         | TCP, UDP, UNIX               | other sockets                  |
 //! |----------------------------|------------------------------|--------------------------------|
@@ -19,8 +19,8 @@
 //! # Room to send
 //!
 //! TCP wakes a writer only if a mark at the socket says that somebody found no room. A send that
-//! fails sets it, and so does the poll method, which is called when a request begins or changes, and
-//! when a level is looked at again.
+//! fails sets it, and so does the poll method, which is called when a request begins or changes,
+//! and when a level is looked at again.
 
 use super::{
     file::{
@@ -121,13 +121,6 @@ impl Open {
 impl Kind for Open {
     const ALWAYS: u32 = bindings::KEVENT_SOCKET_ERROR | bindings::KEVENT_SOCKET_HUP;
     const HUNG_UP: u32 = bindings::KEVENT_SOCKET_HUP;
-    const POLLED: u32 = bindings::POLLIN
-        | bindings::POLLPRI
-        | bindings::POLLOUT
-        | bindings::POLLERR
-        | bindings::POLLHUP
-        | bindings::POLLRDHUP;
-
     type Want = Want;
 
     unsafe fn new(file: &LocalFile, wanted: u32) -> Result<(Self, Want)> {
@@ -157,17 +150,22 @@ impl Kind for Open {
     }
 
     fn poll_bits(mask: u32) -> u32 {
-        match mask & bindings::KEVENT_SOCKET_SEND {
-            0 => Self::POLLED & !bindings::POLLOUT,
-            _ => Self::POLLED,
-        }
+        let room = match mask & bindings::KEVENT_SOCKET_SEND {
+            0 => 0,
+            _ => bindings::POLLOUT,
+        };
+        room | bindings::POLLIN
+            | bindings::POLLPRI
+            | bindings::POLLERR
+            | bindings::POLLHUP
+            | bindings::POLLRDHUP
     }
 
     const KEYS: u32 = u32::MAX;
 
     fn keys(mask: u32) -> u32 {
-        // What says only that something came concerns nobody who waits for room alone, nor the other
-        // way round. A send that is acknowledged wakes all the same.
+        // What says only that something came concerns nobody who waits for room alone, nor the
+        // other way round. A send that is acknowledged wakes all the same.
         let mut keys = u32::MAX;
         if mask & bindings::KEVENT_SOCKET_SEND == 0 {
             keys &= !ROOM;
@@ -201,20 +199,23 @@ impl Kind for Open {
     fn woken(&self, key: u32, wanted: u32) -> Option<Fired> {
         let mut state = bindings::kevent_socket::default();
         // SAFETY: By the contract of `new()`, the socket is open.
-        let sure =
-            unsafe { bindings::kevent_socket_woken(self.socket.as_ptr(), key, &raw mut state) };
+        let sure = unsafe {
+            bindings::kevent_socket_woken(self.socket.as_ptr(), key, wanted, &raw mut state)
+        };
         Some(Self::fired(sure, state)).filter(|fired| !sure || fired.mask & wanted != 0)
     }
 
-    fn found(&self, ready: u32) -> Fired {
+    fn found(&self, ready: u32, wanted: u32) -> Fired {
         let mut state = bindings::kevent_socket::default();
-        // SAFETY: As above.
-        unsafe { bindings::kevent_socket_found(self.socket.as_ptr(), ready, &raw mut state) };
+        // SAFETY: The file is held, so the socket is open.
+        unsafe {
+            bindings::kevent_socket_found(self.socket.as_ptr(), ready, wanted, &raw mut state)
+        };
         Self::fired(true, state)
     }
 
     fn measure(&self, mask: u32) -> u64 {
-        // SAFETY: As above.
+        // SAFETY: By the contract of `new()`, the socket is open.
         unsafe { bindings::kevent_socket_datum(self.socket.as_ptr(), mask) }
     }
 }

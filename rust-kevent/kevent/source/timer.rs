@@ -7,8 +7,8 @@
 //! however seldom it is run, and it is run no more often than anybody can make use of:
 //!
 //! * never sooner than [`FLOOR`] after it ran, whatever the interval;
-//! * while its event is untaken, after 1, 2, 4, 8 ... times that or the interval, up to [`LAZIEST`].
-//!   The *lag* counts the doublings.
+//! * while its event is untaken, after 1, 2, 4, 8 ... times that or the interval, up to
+//!   [`LAZIEST`]. The *lag* counts the doublings.
 //!
 //! A call that finds the event finished reports what the clock says, and ends the lag.
 //!
@@ -18,8 +18,8 @@
 //!
 //! All is decided by the lock of the queue's timers:
 //!
-//! * *Expiry and look*: what one has counted, the other does not. Both report while they hold the lock,
-//!   so what they have counted is told of the request that it was counted for.
+//! * *Expiry and look*: what one has counted, the other does not. Both report while they hold the
+//!   lock, so what they have counted is told of the request that it was counted for.
 //! * *Expiry and MODIFY*: MODIFY stops the timer before it changes anything. On return, nothing is
 //!   being reported.
 //! * *Look and end*: a timer that was stopped is in no tree, and there is nothing to find.
@@ -136,8 +136,8 @@ fn fired(count: u64) -> Fired {
 
 /// What a timer counts. Times are in ns of its clock.
 ///
-/// Packed, so that a timer with all that belongs to it fits into 64 bytes. When the next expiration is
-/// follows from when the timer is to run.
+/// Packed, so that a timer with all that belongs to it fits into 64 bytes. When the next expiration
+/// is follows from when the timer is to run.
 #[repr(packed)]
 pub(crate) struct Clockwork {
     interval: u64,
@@ -184,8 +184,8 @@ impl Clockwork {
         expires.saturating_sub_unsigned(self.skipped().saturating_mul(self.interval))
     }
 
-    /// The expirations of a timer that runs, and the one after them, if there is one. It was to run at
-    /// `expires`, which is not after `now`.
+    /// The expirations of a timer that runs, and the one after them, if there is one. It was to run
+    /// at `expires`, which is not after `now`.
     #[inline]
     fn expirations(&self, now: i64, expires: i64) -> (u64, Option<i64>) {
         if self.interval == 0 {
@@ -229,25 +229,30 @@ impl Expire for Clockwork {
 
     fn expired(queue: &Queue, due: Due<'_, Self>) {
         let mut inner = queue.lock_anywhere();
-        let (wake, events) = report_all(queue, &mut inner.events, due);
+        let (wake, events, merged) = report_all(queue, &mut inner.events, due);
+        if merged {
+            queue.wake_beside(&mut inner);
+        }
         queue.wake(inner, wake, events);
     }
 }
 
-/// Returns whom to wake, and for how many events. Not inlined: what it needs for each timer is reached
-/// from `events`, and so stays in registers.
+/// Returns whom to wake, for how many events, and whether others only changed one. Not inlined:
+/// what it needs for each timer is reached from `events`, and so stays in registers.
 #[inline(never)]
-fn report_all(queue: &Queue, events: &mut Events, due: Due<'_, Clockwork>) -> (Wake, u32) {
+fn report_all(queue: &Queue, events: &mut Events, due: Due<'_, Clockwork>) -> (Wake, u32, bool) {
     let mut wake = Wake::None;
     let mut made = 0u32;
+    let mut merged = false;
     due.take(|clockwork, now, expires| {
         let (count, next) = clockwork.expirations(now, expires);
         let woken = report(queue, events, clockwork.handle, count)?;
         wake = wake.or(woken);
         made = made.wrapping_add(u32::from(woken != Wake::None));
+        merged |= woken == Wake::None;
         Some(clockwork.go_on(next?, woken))
     });
-    (wake, made)
+    (wake, made, merged)
 }
 
 /// Returns whom to wake; nothing if the timer is not to go on.
@@ -284,7 +289,8 @@ impl Tie for TimerTie {
             clockwork.interval = interval.unsigned_abs();
             clockwork.lag = FIRST;
             if absolute {
-                clock.host_time(first)
+                // SAFETY: Only `kevent_ctl()` starts it.
+                unsafe { clock.host_time(first) }
             } else {
                 now.saturating_add(first)
             }

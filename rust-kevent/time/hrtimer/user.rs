@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Timers that a user of the kernel controls, and may have many of: the clock is chosen at run time,
-//! and expiries may be in the past.
+//! Timers that a user of the kernel controls, and may have many of: the clock is chosen at run
+//! time, and expiries may be in the past.
 //!
-//! The timers of one owner share an `hrtimer` for each clock. It is armed for the soonest; the others
-//! wait in a tree. So most timers are started and stopped without touching the `hrtimer`, and those
-//! that expire together do so in one callback.
+//! The timers of one owner share an `hrtimer` for each clock. It is armed for the soonest; the
+//! others wait in a tree. So most timers are started and stopped without touching the `hrtimer`,
+//! and those that expire together do so in one callback.
 //!
 //! # The lock
 //!
@@ -21,9 +21,9 @@
 //! * there is no timer.
 //!
 //! Who starts a timer that is sooner than what the `hrtimer` is armed for moves the `hrtimer`. Who
-//! stops the soonest one leaves the `hrtimer` as it is: it finds nothing, and is armed for the next.
-//! A timer that is set anew over and over, and never expires, costs no access to the clock event
-//! device.
+//! stops the soonest one leaves the `hrtimer` as it is: it finds nothing, and is armed for the
+//! next. A timer that is set anew over and over, and never expires, costs no access to the clock
+//! event device.
 //!
 //! The `hrtimer` may be queued by another processor while its callback waits for the lock. Then the
 //! callback leaves it so: it is as soon as any timer.
@@ -31,8 +31,8 @@
 //! The callback is a hard interrupt, or, with `PREEMPT_RT`, a thread: the lock sleeps there.
 //!
 //! It lets a bounded number of timers expire. If more are due, the `hrtimer` is queued for a moment
-//! later, and counts as armed for the soonest of them: the interrupt ends, and who starts a timer does
-//! not do the work of the next one.
+//! later, and counts as armed for the soonest of them: the interrupt ends, and who starts a timer
+//! does not do the work of the next one.
 
 use super::HrTimerRestart;
 use crate::{
@@ -111,8 +111,12 @@ impl UserClock {
     }
 
     /// The time of this clock that is `time` in the time namespace of the caller.
-    pub fn host_time(self, time: i64) -> i64 {
-        // SAFETY: Computes with numbers, and looks at `current`.
+    ///
+    /// # Safety
+    ///
+    /// The thread is in a system call: when it ends, it has no namespaces at last.
+    pub unsafe fn host_time(self, time: i64) -> i64 {
+        // SAFETY: By the safety requirement, `current` has namespaces. The rest are numbers.
         unsafe { bindings::timens_ktime_to_host(self.id(), time) }
     }
 }
@@ -124,8 +128,8 @@ pub trait Expire: Send + Sized {
 
     /// Timers expired, at least one. If they are not taken from `due`, they expire again at once.
     ///
-    /// The lock of the timers is held, so none may be started, adjusted or stopped. The context may be
-    /// a hard interrupt.
+    /// The lock of the timers is held, so none may be started, adjusted or stopped. The context may
+    /// be a hard interrupt.
     fn expired(owner: &Self::Owner, due: Due<'_, Self>);
 }
 
@@ -213,8 +217,8 @@ fn line(lines: &mut Lines, clock: UserClock) -> &mut Line {
 /// # Invariants
 ///
 /// * `bases` are those of [`UserClock::ALL`], in this order.
-/// * Nodes in `lines` are those of a `UserTimer<T>` whose owner has these timers. They are in the tree
-///   of the clock that their timer names.
+/// * Nodes in `lines` are those of a `UserTimer<T>` whose owner has these timers. They are in the
+///   tree of the clock that their timer names.
 #[pin_data(PinnedDrop)]
 pub struct UserTimers<T: Expire> {
     #[pin]
@@ -275,8 +279,8 @@ impl<T: Expire> UserTimers<T> {
         if line.tree.soonest().is_some_and(|soonest| soonest > now) {
             return;
         }
-        // SAFETY: By the type invariant. It is not dropped as long as the lock is held, even if it is
-        // taken out of the tree; see `UserTimer::used`.
+        // SAFETY: By the type invariant. It is not dropped as long as the lock is held, even if it
+        // is taken out of the tree; see `UserTimer::used`.
         let owner = unsafe { &(*UserTimer::<T>::of(first)).owner };
         let due = Due {
             tree: &mut line.tree,
@@ -332,8 +336,8 @@ impl<T: Expire> UserTimers<T> {
     ///
     /// `timer` must be that of one of the `bases`, and its callback be running.
     unsafe extern "C" fn run(timer: *mut bindings::hrtimer) -> bindings::hrtimer_restart {
-        // SAFETY: By the safety requirement, and `drop()` waits until this returns. The place of a base
-        // is the number of its clock.
+        // SAFETY: By the safety requirement, and `drop()` waits until this returns. The place of a
+        // base is the number of its clock.
         let (this, clock) = unsafe {
             let base = container_of!(Opaque::cast_from(timer), Base, timer);
             let clock = (*base).clock;
@@ -347,8 +351,8 @@ impl<T: Expire> UserTimers<T> {
         let now = clock.now();
         // SAFETY: The line is that of the clock, and locked.
         unsafe { Self::expire(line, clock, now) };
-        // SAFETY: The timer is valid. It is only queued by who has the lock, so while its callback runs
-        // this does not change.
+        // SAFETY: The timer is valid. It is only queued by who has the lock, so while its callback
+        // runs this does not change.
         if unsafe { (&raw const (*timer).is_queued).read_volatile() } {
             return HrTimerRestart::NoRestart.into_c();
         }
@@ -384,8 +388,8 @@ pub struct Due<'a, T: Expire> {
 }
 
 impl<T: Expire> Due<'_, T> {
-    /// Takes each out of the tree. `expire` gets its state, the time by its clock, and when it was to
-    /// expire, and returns when it expires next, if it does.
+    /// Takes each out of the tree. `expire` gets its state, the time by its clock, and when it was
+    /// to expire, and returns when it expires next, if it does.
     #[inline]
     pub fn take(self, mut expire: impl FnMut(&mut T, i64, i64) -> Option<i64>) {
         let Due {
@@ -438,8 +442,8 @@ pub struct UserTimer<T: Expire> {
     #[pin]
     node: Opaque<Node>,
     place: UnsafeCell<Place<T>>,
-    /// Whether it was started since it was stopped. If not, it is in no tree, and no callback that found
-    /// it in one is still running.
+    /// Whether it was started since it was stopped. If not, it is in no tree, and no callback that
+    /// found it in one is still running.
     used: Atomic<bool>,
     owner: Arc<T::Owner>,
 }
@@ -542,8 +546,9 @@ impl<T: Expire> UserTimer<T> {
         unsafe { timers.arm(line, clock) };
     }
 
-    /// Changes a timer that was started and will expire. `change` gets its state, the time by its clock,
-    /// and when it is to expire, and returns when it is to do so instead, or nothing to stop it.
+    /// Changes a timer that was started and will expire. `change` gets its state, the time by its
+    /// clock, and when it is to expire, and returns when it is to do so instead, or nothing to stop
+    /// it.
     pub fn adjust(&self, change: impl FnOnce(&mut T, i64, i64) -> Option<i64>) {
         let timers = self.owner.user_timers();
         let mut lines = timers.lines.lock();

@@ -4,17 +4,18 @@
 //!
 //! Those that watch a file as EXCLUSIVE form a group, which the first one makes and the last one
 //! leaves. Each member has its own entries on the wait queues. Whichever is woken, the group tells
-//! the member whose turn it is and that is armed, and so keeps the wake-up from the entries behind. A
-//! source that wakes all wakes each entry, and so tells each member.
+//! the member whose turn it is and that is armed, and so keeps the wake-up from the entries behind.
+//! A source that wakes all wakes each entry, and so tells each member.
 //!
 //! Each entry asks [`FEW`] members whose turn it is, and its own. So all are asked before a wake-up
 //! has found nobody, and that takes no longer than a walk along the entries.
 //!
 //! # Locks
 //!
-//! `GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below that
-//! of the wait queue and above those of the members' queues. Members come and go under both. What
-//! that takes is allocated before, and with interrupts off it is no more than a step in a tree.
+//! `GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below
+//! that of the wait queue and above those of the members' queues. Members come and go under both.
+//! What that takes is allocated before, and with interrupts off it is no more than a step in a
+//! tree.
 
 use crate::{
     fs::LocalFile,
@@ -193,8 +194,8 @@ impl Member {
         }
     }
 
-    /// For a wake-up of an entry of this member: tells one whose turn it is. Returns whether one was
-    /// told.
+    /// For a wake-up of an entry of this member: tells one whose turn it is. Returns whether one
+    /// was told.
     pub(super) fn tell(&self, fired: &Fired, always: u32) -> bool {
         self.group.tell(fired, always, FEW)
             || Queue::report(&self.target, fired, always, true, None).is_some()

@@ -194,8 +194,8 @@ pub(super) struct Nested {
 }
 
 impl Nested {
-    /// `outer` begins to watch `inner`, once more if it does already. [`ELOOP`] if that is too deep,
-    /// or a cycle.
+    /// `outer` begins to watch `inner`, once more if it does already. [`ELOOP`] if that is too
+    /// deep, or a cycle.
     pub(super) fn new(outer: u64, inner: u64) -> Result<Self> {
         if outer == inner {
             return Err(ELOOP);

@@ -19,13 +19,13 @@ pub(super) struct Node {
 
 /// Nodes by their expiry; those with the same one in the order in which they came.
 ///
-/// Timers that are all started for the same time from then on come in order, so the last one is tried
-/// before the tree is searched.
+/// Timers that are all started for the same time from then on come in order, so the last one is
+/// tried before the tree is searched.
 ///
 /// # Invariants
 ///
-/// All nodes in it are valid, and only accessed by who has the tree. `first` and `last` are its ends,
-/// or null if it is empty.
+/// All nodes in it are valid, and only accessed by who has the tree. `first` and `last` are its
+/// ends, or null if it is empty.
 pub(super) struct Tree {
     root: bindings::rb_root,
     first: *mut Node,
