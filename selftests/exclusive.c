@@ -861,13 +861,17 @@ static uint64_t time_to_ask(uint32_t num)
 TEST(disabled_members_are_asked_once)
 {
 	struct rlimit files = { MANY + 64, MANY + 64 };
-	uint64_t few, many;
+	uint64_t few = ~0ULL, many = ~0ULL;
+	int i;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
-	few = time_to_ask(MANY / 8);
-	many = time_to_ask(MANY);
-	ASSERT_NE(0U, few);
-	ASSERT_NE(0U, many);
+	/* A machine with other work disturbs the longer of the two: the best of several counts. */
+	for (i = 0; i < 10 && (i == 0 || 24 * few <= many); i++) {
+		few = least(few, time_to_ask(MANY / 8));
+		many = least(many, time_to_ask(MANY));
+		ASSERT_NE(0U, few);
+		ASSERT_NE(0U, many);
+	}
 	ksft_print_msg("%llu ns for %d, %llu ns for %d\n", (unsigned long long)few, MANY / 8,
 		       (unsigned long long)many, MANY);
 	/* Eight times as many; each by each would be 64. */

@@ -1076,14 +1076,18 @@ TEST(nested_many)
 {
 	struct rlimit files = { MANY + 64, MANY + 64 };
 	uint64_t few, many;
-	int same;
+	int same, i;
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
 	for (same = 0; same < 2; same++) {
-		few = time_to_nest(MANY / 8, same);
-		many = time_to_nest(MANY, same);
-		ASSERT_NE(0U, few);
-		ASSERT_NE(0U, many);
+		few = many = ~0ULL;
+		/* As other work disturbs the longer of the two, the best of several counts. */
+		for (i = 0; i < 10 && (i == 0 || 24 * few <= many); i++) {
+			few = least(few, time_to_nest(MANY / 8, same));
+			many = least(many, time_to_nest(MANY, same));
+			ASSERT_NE(0U, few);
+			ASSERT_NE(0U, many);
+		}
 		ksft_print_msg("%llu ns for %d, %llu ns for %d\n", (unsigned long long)few,
 			       MANY / 8, (unsigned long long)many, MANY);
 		/* Eight times as many; each by each would be 64. */

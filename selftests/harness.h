@@ -196,6 +196,11 @@ static inline struct __kernel_timespec ns_to_timespec(uint64_t ns)
 	};
 }
 
+static inline uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 static inline void nap(void)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = NS_PER_MS }, NULL);
