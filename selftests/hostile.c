@@ -211,6 +211,7 @@ FIXTURE_TEARDOWN(limits)
 }
 
 #define HIGH(flags)	((uint64_t)(flags) << 32)
+#define LIMITS		29U
 
 /* Limits of numbers, states that a slot can have and cannot, and what is beside the word now. */
 static uint64_t limit(unsigned int n, uint64_t now)
@@ -229,10 +230,9 @@ static uint64_t limit(unsigned int n, uint64_t now)
 		now + HIGH(1 << KEVENT_RET_LAP_SHIFT), now - HIGH(1 << KEVENT_RET_LAP_SHIFT),
 	};
 
-	return values[n % ARRAY_SIZE(values)];
+	_Static_assert(ARRAY_SIZE(values) == LIMITS, "all are tried");
+	return values[n % LIMITS];
 }
-
-#define LIMITS	29U
 
 TEST_F_TIMEOUT(limits, of_every_word, 300)
 {
