@@ -235,6 +235,18 @@ pub const CLOSE: &[Mutation] = &[
         RACE,
     ),
     mutation(
+        "file_let_go_before_the_answer",
+        "fs/watch",
+        "let result = then(ready);
+        // SAFETY: It is that reference.
+        unsafe { bindings::fput(file) };
+        Some(result)",
+        "unsafe { bindings::fput(file) };
+        Some(then(ready))",
+        "look_and_close",
+        RACE,
+    ),
+    mutation(
         "head_freed_by_epoll_under_a_watch",
         "close/eventpoll",
         "if hlist_is_singular_node(node, list) && (is_file_epoll || !ephead_is_watched(head)) {",

@@ -12,6 +12,7 @@ use super::source::{
     Tied, //
 };
 use crate::{
+    bindings,
     prelude::*,
     sync::{
         Arc,

@@ -325,11 +325,12 @@ pub fn remove_and_add() {
     );
 }
 
-/// Asks the file with this wait queue what is true.
+/// Asks the file with this wait queue what is true, and uses what the file has to find out.
 fn look(asked: Asked<Tied>, head: Ptr<wait_queue_head>) {
-    if let Some(whose) = asked.tie.0.poll(bindings::WHOSE) {
+    asked.tie.0.poll(bindings::WHOSE, |whose| {
         assert_eq!(whose, head.get().addr() as u32, "wrong: another file");
-    }
+        heap::touch(head.get());
+    });
 }
 
 /// A registration is looked at while its file closes, and the memory becomes another file.

@@ -141,7 +141,6 @@ impl TieOf for Watch<Plain> {
 /// Of the kernel's, what this model calls.
 pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     const ALWAYS: u32;
-    const POLLED: u32;
     type Want: Copy + Unpin + Send + Sync;
 
     unsafe fn new(file: &LocalFile, wanted: u32) -> Result<(Self, Self::Want)>;
@@ -149,7 +148,7 @@ pub(crate) trait Kind: Copy + Unpin + Send + Sync + 'static {
     fn wanted(want: Self::Want) -> u32;
     fn poll_bits(mask: u32) -> u32;
     fn keys(mask: u32) -> u32;
-    fn found(&self, ready: u32) -> Fired;
+    fn found(&self, ready: u32, wanted: u32) -> Fired;
 }
 
 #[derive(Clone, Copy)]
@@ -157,7 +156,6 @@ pub(crate) struct Plain;
 
 impl Kind for Plain {
     const ALWAYS: u32 = 0x18;
-    const POLLED: u32 = u32::MAX;
     type Want = u32;
 
     unsafe fn new(_: &LocalFile, wanted: u32) -> Result<(Self, u32)> {
@@ -180,7 +178,7 @@ impl Kind for Plain {
         mask
     }
 
-    fn found(&self, ready: u32) -> Fired {
+    fn found(&self, ready: u32, _wanted: u32) -> Fired {
         Fired {
             mask: ready,
             result: RET_DONE,
@@ -294,12 +292,12 @@ impl<K: Kind> CloseFn for Told<K> {
 impl<K: Kind> WakeFn for Told<K> {
     fn wake(&self, key: u32, _: &Wakeup) -> Woken {
         heap::touch(self);
-        self.report(&Plain.found(key)).into()
+        self.report(&Plain.found(key, key)).into()
     }
 
     fn gone(&self) {
         heap::touch(self);
-        let mut broken = Plain.found(Plain::ALWAYS);
+        let mut broken = Plain.found(Plain::ALWAYS, Plain::ALWAYS);
         broken.result |= RET_BROKEN;
         self.report(&broken);
     }

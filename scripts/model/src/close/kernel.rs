@@ -150,6 +150,12 @@ impl<T> Opaque<T> {
         self.0.get()
     }
 
+    /// Where it is, by a pointer to all of it.
+    pub fn cast_into(this: *const Self) -> *mut T {
+        heap::touch(this);
+        UnsafeCell::raw_get(this.cast())
+    }
+
     /// The opposite.
     pub fn cast_from(this: *const T) -> *const Self {
         this.cast()
@@ -391,6 +397,9 @@ pub mod alloc {
 
 /// What boxes can.
 pub trait ForeignOwnable: Sized {
+    /// What its pointers are a multiple of.
+    const FOREIGN_ALIGN: usize;
+
     /// To C.
     fn into_foreign(self) -> *mut std::ffi::c_void;
 
@@ -417,6 +426,8 @@ pub trait ForeignOwnable: Sized {
 }
 
 impl<T> ForeignOwnable for Pin<KBox<T>> {
+    const FOREIGN_ALIGN: usize = align_of::<T>();
+
     fn into_foreign(self) -> *mut std::ffi::c_void {
         // SAFETY: It does not move.
         let this = std::mem::ManuallyDrop::new(unsafe { Pin::into_inner_unchecked(self) });
