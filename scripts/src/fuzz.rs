@@ -63,6 +63,10 @@ pub struct Args {
     #[arg(long)]
     update: bool,
 
+    /// Only writes the reasons of scripts/fuzz/unreached.toml into the page again
+    #[arg(long, conflicts_with_all = ["seed", "corpus", "update", "mutant", "reproduce"])]
+    explain: bool,
+
     /// Fuzzes a kernel that is broken as this file of scripts/mutants/ says; nothing is kept
     #[arg(long, value_name = "NAME", conflicts_with = "update")]
     mutant: Option<String>,
@@ -79,6 +83,14 @@ pub struct Args {
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
     if let Some(path) = &args.reproduce {
         return print_c(path);
+    }
+    if args.explain {
+        let page = ctx.repo.join(page::PAGE);
+        println!(
+            "{}",
+            page::explain(&page, &page::Reasons::read(&ctx.repo)?)?
+        );
+        return Ok(());
     }
     let folder = args.corpus.clone().unwrap_or_else(|| ctx.repo.join(CORPUS));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -140,9 +152,11 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Leaves as few programs as together reach what all of them did.
+/// Leaves as few programs as together reach the places that all of them did. To reach each from
+/// everywhere that any of them came from would take several times as many.
 fn keep(folder: &Path, told: &Told) -> Result<()> {
-    let sets: Vec<BTreeSet<u64>> = told.kept.iter().map(|kept| kept.1.clone()).collect();
+    let kept = told.kept.iter();
+    let sets: Vec<BTreeSet<u64>> = kept.map(|(_, edges)| places(edges)).collect();
     let few: Vec<Program> = corpus::cover(&sets)
         .into_iter()
         .map(|at| told.kept[at].0.clone())
@@ -150,6 +164,11 @@ fn keep(folder: &Path, told: &Told) -> Result<()> {
     corpus::write(folder, &few)?;
     println!("{} programs are kept, in {}", few.len(), folder.display());
     Ok(())
+}
+
+/// Where edges lead to, which is in their lower half.
+fn places(edges: &BTreeSet<u64>) -> BTreeSet<u64> {
+    edges.iter().map(|edge| edge & 0xffff_ffff).collect()
 }
 
 fn print_c(path: &Path) -> Result<()> {

@@ -775,6 +775,12 @@ ACT void fail_nth(unsigned int nr)
 	write_file("/proc/thread-self/fail-nth", text);
 }
 
+/* For all programs: what is traced takes other ways than what is not. */
+ACT void trace(unsigned int on)
+{
+	write_file("/sys/kernel/tracing/events/kevent/enable", on ? "1" : "0");
+}
+
 ACT void nap(unsigned int us)
 {
 	usleep(us % 4096);
@@ -814,7 +820,7 @@ static inline void end_thread(int signal)
 
 /*
  * Once: lets fail-nth reach what programs ask the kernel for, which by default is mostly spared and
- * told of on the console, and turns on what is traced. Not every kernel has these files.
+ * told of on the console. Not every kernel has these files.
  */
 ACT void prepare(void)
 {
@@ -825,7 +831,6 @@ ACT void prepare(void)
 	write_file("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 	write_file("/sys/kernel/debug/fail_page_alloc/verbose", "0");
 	write_file("/sys/kernel/debug/fail_usercopy/verbose", "0");
-	write_file("/sys/kernel/tracing/events/kevent/enable", "1");
 }
 
 /* The first descriptor that a program may get: all below are taken. */

@@ -102,6 +102,20 @@ impl Never {
         Ok(Never(never))
     }
 
+    /// The lines that a page has.
+    fn parse(page: &str, reasons: &Reasons) -> Result<Never> {
+        let row = Regex::new(r"(?m)^\| (\S+):(\d+) \| `(.*)` \| .* \|$")?;
+        let mut never = Vec::new();
+        for row in row.captures_iter(page) {
+            let (file, text) = (row[1].to_owned(), row[3].replace("\\|", "|"));
+            let why = reasons.of(&file, &text).map(str::to_owned);
+            let number = row[2].parse()?;
+            let line = Line { file, number };
+            never.push(Unreached { line, text, why });
+        }
+        Ok(Never(never))
+    }
+
     fn unexplained(&self) -> impl Iterator<Item = &Unreached> {
         self.0.iter().filter(|line| line.why.is_none())
     }
@@ -144,6 +158,21 @@ pub fn update(
     let text = fs::read_to_string(page);
     let text = text.with_context(|| format!("cannot read {}", page.display()))?;
     write_atomic(page, with(&text, &reached(coverage, never, told, seed))?)
+}
+
+/// Puts the reasons of today into the page, whatever run it tells of. Returns how it now sums up.
+pub fn explain(page: &Path, reasons: &Reasons) -> Result<String> {
+    let text = fs::read_to_string(page);
+    let text = text.with_context(|| format!("cannot read {}", page.display()))?;
+    let never = Never::parse(&text, reasons)?;
+    let old = Regex::new(r"(?m)^\d+ lines were never reached;[^|]*(\|[^\n]*\n)+")?;
+    ensure!(
+        old.is_match(&text),
+        "{PAGE} has no lines that were not reached"
+    );
+    let new = format!("{}.\n\n{}", never.summary(), never.table());
+    write_atomic(page, old.replace(&text, regex::NoExpand(&new)).as_bytes())?;
+    Ok(never.summary())
 }
 
 fn reached(coverage: &Coverage, never: &Never, told: &Told, seed: u64) -> String {
@@ -254,6 +283,34 @@ mod tests {
             table.contains("| f:2 | `a \\| b` | never called |"),
             "{table}"
         );
+    }
+
+    #[test]
+    fn a_page_is_explained_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("page.md");
+        let line = Line {
+            file: "fs/kevent.c".to_owned(),
+            number: 7,
+        };
+        let never = Never(vec![Unreached {
+            line,
+            text: "a | b".to_owned(),
+            why: None,
+        }]);
+        let text = format!("head\n\n{}.\n\n{}\ntail\n", never.summary(), never.table());
+        fs::write(&page, &text).unwrap();
+        let reasons = "[[reason]]\nfile = \"fs/*.c\"\nline = \"^a [|] b$\"\nwhy = \"$0, it is\"\n";
+        let reasons = Reasons::parse(reasons).unwrap();
+        let summary = explain(&page, &reasons).unwrap();
+        assert!(summary.contains("of 0 of them"), "{summary}");
+        let again = fs::read_to_string(&page).unwrap();
+        assert!(
+            again.contains("| fs/kevent.c:7 | `a \\| b` | $0, it is |\n\ntail\n"),
+            "{again}"
+        );
+        explain(&page, &Reasons::default()).unwrap();
+        assert_eq!(fs::read_to_string(&page).unwrap(), text);
     }
 
     #[test]

@@ -12,6 +12,14 @@ use super::lines::Lines;
 
 /// What instrumented code calls.
 const TRACE: &str = "__sanitizer_cov_trace_pc";
+/// What the checks of the debug kernel call when they fail, in parts of their names: of bounds,
+/// overflows, the requirements of `unsafe` functions.
+const CHECKS: [&str; 4] = [
+    "4core9panicking",
+    "4core6option13",
+    "4core6result13",
+    "__ubsan_handle",
+];
 /// A call instruction of x86_64.
 const CALL: u8 = 0xe8;
 pub const CALL_LEN: u64 = 5;
@@ -39,10 +47,17 @@ impl Points {
         let file = object::File::parse(&*bytes)?;
         let trace = file.symbols().find(|symbol| symbol.name() == Ok(TRACE));
         let trace = trace.context("the kernel has no KCOV")?.address();
+        let checks: BTreeSet<u64> = file
+            .symbols()
+            .filter(|symbol| is_check(symbol.name().unwrap_or_default()))
+            .map(|symbol| symbol.address())
+            .collect();
         let text = file
             .section_by_name(".text")
             .context("the kernel has no code")?;
-        let calls = calls(text.data()?, text.address(), trace);
+        let calls = places(calls(text.data()?, text.address(), |to| {
+            (to == trace || checks.contains(&to)).then_some(to == trace)
+        }));
 
         let loader = Loader::new(vmlinux).map_err(|error| anyhow!("{error}"))?;
         let mut at = BTreeMap::new();
@@ -94,8 +109,24 @@ impl Points {
     }
 }
 
-/// Where `text`, which begins at `address`, calls `target`.
-fn calls(text: &[u8], address: u64, target: u64) -> Vec<u64> {
+fn is_check(symbol: &str) -> bool {
+    CHECKS.iter().any(|part| symbol.contains(part))
+}
+
+/// Of calls of KCOV (true) and of what ends a check that fails, in their order: those of KCOV that
+/// are not of such an end. Each block of code has a call of KCOV, so what it calls comes next.
+fn places(calls: Vec<(u64, bool)>) -> Vec<u64> {
+    let next = calls.iter().skip(1).map(|call| call.1).chain([true]);
+    calls
+        .iter()
+        .zip(next)
+        .filter(|((_, is_trace), next_is_trace)| *is_trace && *next_is_trace)
+        .map(|((at, _), _)| *at)
+        .collect()
+}
+
+/// Where `text`, which begins at `address`, calls what `known` has something to say of.
+fn calls<T>(text: &[u8], address: u64, known: impl Fn(u64) -> Option<T>) -> Vec<(u64, T)> {
     let mut found = Vec::new();
     for (offset, code) in text.windows(CALL_LEN as usize).enumerate() {
         let &[CALL, a, b, c, d] = code else {
@@ -103,8 +134,8 @@ fn calls(text: &[u8], address: u64, target: u64) -> Vec<u64> {
         };
         let at = address + offset as u64;
         let to = at + CALL_LEN;
-        if to.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into()) == target {
-            found.push(at);
+        if let Some(what) = known(to.wrapping_add_signed(i32::from_le_bytes([a, b, c, d]).into())) {
+            found.push((at, what));
         }
     }
     found
@@ -161,7 +192,17 @@ mod tests {
     fn calls_are_found_by_where_they_go() {
         // call +11; nop; call -6; call elsewhere
         let text = [0xe8, 11, 0, 0, 0, 0x90, 0xe8, 5, 0, 0, 0, 0xe8, 1, 0, 0, 0];
-        assert_eq!(calls(&text, 0x1000, 0x1010), [0x1000, 0x1006]);
+        let known = |to| (to == 0x1010).then_some(());
+        assert_eq!(calls(&text, 0x1000, known), [(0x1000, ()), (0x1006, ())]);
+    }
+
+    #[test]
+    fn the_end_of_a_check_is_no_place() {
+        let calls = vec![(1, true), (2, true), (3, false), (4, true)];
+        assert_eq!(places(calls), [1, 4]);
+        assert!(is_check("_RNvNtCs2DxGA1hvVcO_4core9panicking5panic"));
+        assert!(is_check("__ubsan_handle_shift_out_of_bounds"));
+        assert!(!is_check("kevent_copy_in"));
     }
 
     #[test]
