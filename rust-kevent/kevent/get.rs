@@ -142,6 +142,9 @@ impl<'a> Call<'a> {
             left = left.saturating_sub(copied);
         }
         while left != 0 && self.copied != self.max {
+            if !events.catch_up() {
+                return Round::Full;
+            }
             let buffer = &self.buffer;
             match events.deliver(measure, |event| buffer.offer(event)) {
                 Ok(Delivered::Yes) => self.keep(),
@@ -156,7 +159,7 @@ impl<'a> Call<'a> {
             // What was taken from it left room for what is pending.
             events.flush(ROUND);
         }
-        if self.copied == self.max || !events.has_events() {
+        if self.copied == self.max || events.catch_up() && !events.has_events() {
             Round::Over
         } else {
             Round::Full

@@ -715,7 +715,7 @@ impl Queue {
             return true;
         }
         {
-            let mut inner = self.lock();
+            let mut inner = self.lock_near();
             let is_next = inner
                 .events
                 .unchecked()
