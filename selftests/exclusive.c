@@ -257,6 +257,55 @@ TEST_F(exclusive, turns_do_not_wait)
 	EXPECT_EQ(QUEUES, take_all(self, ALL));
 }
 
+/* But a queue that has none has it before, wherever it stands. */
+TEST_F(exclusive, idle_comes_first)
+{
+	uint32_t order[QUEUES], bits = 0;
+	int i, k;
+
+	ASSERT_EQ(QUEUES, add_members(self, 0, QUEUES, variant->flags));
+	for (i = 0; i < QUEUES; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		order[i] = heard(self, i + 1) & ~bits;
+		bits |= order[i];
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	ASSERT_EQ(ALL, bits);
+	for (k = 0; k < 2 * QUEUES; k++) {
+		/* Not the next one. */
+		i = (3 * k + 5) % QUEUES;
+		ASSERT_EQ(1, take_all(self, order[i]));
+		ASSERT_EQ(ALL & ~order[i], told(self));
+		ASSERT_TRUE(variant->fire(self->file));
+		EXPECT_EQ(ALL, heard(self, QUEUES)) TH_LOG("%d", k);
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+}
+
+/* Of one whose consumer is not through with its event that is true as well. */
+TEST_F(exclusive, busy_comes_last)
+{
+	struct ukevent *ev;
+	uint32_t bits;
+	int i, busy;
+
+	ASSERT_EQ(2, add_members(self, 0, 2, variant->flags));
+	ASSERT_TRUE(variant->fire(self->file));
+	bits = heard(self, 1);
+	ASSERT_EQ(1, __builtin_popcount(bits));
+	ASSERT_TRUE(variant->drain(self->file[0]));
+	busy = __builtin_ctz(bits);
+	ev = kevent_ring_take(&self->c[busy]);
+	ASSERT_NE(NULL, ev);
+	for (i = 0; i < 4; i++) {
+		ASSERT_TRUE(variant->fire(self->file));
+		EXPECT_EQ(3U & ~bits, heard(self, 1)) TH_LOG("round %d", i);
+		ASSERT_EQ(1, take_all(self, 3U & ~bits));
+		ASSERT_TRUE(variant->drain(self->file[0]));
+	}
+	kevent_ring_finish(&self->c[busy], ev);
+}
+
 /* What is true when it is added, a queue is told of for itself. */
 TEST_F(exclusive, add_reports_to_its_own)
 {

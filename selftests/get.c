@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kevent_get_events(): counts, order, time, and what a fault or a signal must not lose. */
+#include <sys/eventfd.h>
+
 #include "watch.h"
+
+#define LEVELS	256
 
 FIXTURE(get)
 {
@@ -507,6 +511,41 @@ TEST(level_once_in_a_call)
 		EXPECT_EQ((uint64_t)one[0], ev[0].id);
 		EXPECT_EQ((uint64_t)other[0], ev[1].id);
 	}
+	close(fd);
+}
+
+/* A call looks at levels again until it has what there is room for; the next one goes on from there. */
+TEST(looks_until_full)
+{
+	int fd = kevent_init(NULL, 0, 0), file = eventfd(1, EFD_NONBLOCK), dups[LEVELS], i, n;
+	struct ukevent ev[LEVELS];
+	bool seen[LEVELS] = { false };
+	eventfd_t one;
+
+	ASSERT_LE(0, fd);
+	for (i = 0; i < LEVELS; i++) {
+		dups[i] = dup(file);
+		ASSERT_EQ(1, add_file(fd, dups[i], POLLIN, 0));
+	}
+	ASSERT_EQ(LEVELS, get_now(fd, LEVELS, ev));
+	ASSERT_EQ(LEVELS, get_now(fd, LEVELS, ev));
+	for (i = 0; i < 2 * LEVELS; i++) {
+		ASSERT_EQ(1, get_now(fd, 1, ev));
+		ASSERT_LE((uint64_t)dups[0], ev[0].id);
+		ASSERT_GE((uint64_t)dups[LEVELS - 1], ev[0].id);
+		seen[ev[0].id - (uint64_t)dups[0]] = true;
+	}
+	for (i = 0; i < LEVELS; i++)
+		EXPECT_TRUE(seen[i]) TH_LOG("level %d", i);
+	/* What is found for a call with little room waits for the next one, if true or not. */
+	ASSERT_EQ(LEVELS, get_now(fd, LEVELS, ev));
+	ASSERT_EQ(1, get_now(fd, 1, ev));
+	ASSERT_EQ(0, eventfd_read(file, &one));
+	n = get_now(fd, LEVELS, ev);
+	EXPECT_GT(LEVELS / 2, n);
+	for (i = 0; i < LEVELS; i++)
+		close(dups[i]);
+	close(file);
 	close(fd);
 }
 

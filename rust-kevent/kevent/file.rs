@@ -61,9 +61,7 @@ impl FileOperations for Queue {
     }
 
     fn show_fdinfo(queue: ArcBorrow<'_, Queue>, m: &SeqFile) {
-        let mut control = queue.control.lock();
-        control.reap(&queue);
-        control.settle(&queue);
+        let _control = queue.control.lock();
         let (slots, head, pending, registrations, places) = {
             let mut inner = queue.lock();
             let places = inner.events.table().used();
@@ -72,7 +70,7 @@ impl FileOperations for Queue {
                 ring.map_or(0, |ring| ring.size()),
                 ring.map_or(0, |ring| ring.head()),
                 inner.events.pending(),
-                inner.events.len(),
+                inner.events.alive(),
                 places,
             )
         };
@@ -85,6 +83,10 @@ impl FileOperations for Queue {
             registrations
         );
         for place in 0..places {
+            if m.has_overflowed() {
+                // It is read again, with more room.
+                break;
+            }
             let Some(Event {
                 kind,
                 id,

@@ -104,8 +104,8 @@ fn measure(tie: &Tied, mask: u32) -> Option<u64> {
 }
 
 impl<'a> Call<'a> {
-    /// Locks the state, when what is to be looked at again was: some of it in any case, all of it
-    /// before less than `need` events are found.
+    /// Locks the state, when what is to be looked at again was: a few of them in any case; with
+    /// less than `need` events there, until there are as many as it has room for.
     #[inline(always)]
     fn lock(&mut self, need: impl FnOnce(&Self) -> u32) -> Locked<'a> {
         let inner = self.queue.lock_near();
@@ -121,15 +121,24 @@ impl<'a> Call<'a> {
     #[inline(never)]
     fn look(&mut self, mut inner: Locked<'a>, need: u32) -> Locked<'a> {
         let first = !core::mem::replace(&mut self.looked, true);
-        let left = self.looks.unwrap_or(0);
         let enough = inner.events.available(u64::from(need)) >= u64::from(need);
         if enough && !first {
             return inner;
         }
-        let mut looks = if enough { left.min(FEW) } else { left };
-        self.looks = Some(left.saturating_sub(looks));
         drop(inner);
-        self.queue.look_again(&mut looks);
+        let mut room = self.max.saturating_sub(self.copied);
+        let mut left = self.looks.unwrap_or(0);
+        while left != 0 && room != 0 {
+            let few = left.min(FEW);
+            left = left.saturating_sub(few);
+            let found = self.queue.look_again(&mut { few });
+            room = if enough {
+                0
+            } else {
+                room.saturating_sub(found)
+            };
+        }
+        self.looks = Some(left);
         self.queue.lock_near()
     }
 

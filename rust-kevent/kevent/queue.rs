@@ -454,7 +454,23 @@ impl Queue {
         Self::reported(queue, *handle, inner, wake, fired.mask, later, repeat)
     }
 
-    /// The same, after [`Queue::post()`] has done nothing.
+    /// The same with `later`, unless the registration has an event that nobody is through with.
+    /// Returns whether it concerns the registration, and it has none.
+    #[cfg_attr(
+        not(CONFIG_KEVENT_FILE),
+        expect(dead_code, reason = "only files fire one by one")
+    )]
+    pub(crate) fn report_if_idle<N>(target: &Target<N>, fired: &Fired, always: u32) -> bool {
+        let Target { queue, handle, .. } = target;
+        let mut inner = queue.lock_anywhere();
+        if inner.events.is_busy(*handle) {
+            return false;
+        }
+        let wake = inner.events.report(*handle, fired, always);
+        Self::reported(queue, *handle, inner, wake, fired.mask, true, None).is_some()
+    }
+
+    /// [`Queue::report()`] after [`Queue::post()`] has done nothing.
     #[cfg_attr(
         not(CONFIG_KEVENT_FILE),
         expect(dead_code, reason = "only files fire one by one")
@@ -631,28 +647,31 @@ impl Queue {
         }
     }
 
-    /// The same by looking again.
-    fn found_again(&self, asked: &Asked<Tied>, fired: &Fired) {
+    /// The same by looking again. Returns whether that made an event.
+    fn found_again(&self, asked: &Asked<Tied>, fired: &Fired) -> bool {
         let mut inner = self.lock();
         if !inner.events.is_valid(asked) {
-            return;
+            return false;
         }
         let always = asked.tie.with(|tie| tie.always());
         let Some(wake) = inner.events.report(asked.handle, fired, always) else {
-            return;
+            return false;
         };
         trace::fire(self, fired.mask, wake != Wake::None);
         match inner.blind {
             true => self.wake(inner, wake, 1),
             false => self.wake_sleepers(&mut inner, wake, 1),
         }
+        wake != Wake::None
     }
 
     /// Looks at registrations again of which there may be more to say. No lock is held while a
-    /// source is asked. `left` counts down how many may still be passed.
+    /// source is asked. `left` counts down how many may still be passed. Returns how many events
+    /// that made.
     ///
     /// A thread that dies looks at no more of them: what it finds, nobody takes.
-    pub(crate) fn look_again(&self, left: &mut u32) {
+    pub(crate) fn look_again(&self, left: &mut u32) -> u32 {
+        let mut found = 0u32;
         while *left != 0 {
             // SAFETY: Looks at `current`.
             if unsafe { bindings::kevent_is_dying() } {
@@ -663,13 +682,14 @@ impl Queue {
             match look {
                 Look::At(asked, finished) => {
                     if let Some(fired) = asked.tie.with(|tie| tie.look(finished)) {
-                        self.found_again(&asked, &fired);
+                        found = found.wrapping_add(self.found_again(&asked, &fired).into());
                     }
                 }
                 Look::More => {}
                 Look::Nothing => *left = 0,
             }
         }
+        found
     }
 
     /// Whether there is an event to be had, also after looking. Who has registered with the pollers

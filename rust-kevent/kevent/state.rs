@@ -229,14 +229,9 @@ impl<M: Memory, T> State<M, T> {
             .map(|r| &r.event)
     }
 
-    /// How many keys there are.
-    pub fn len(&self) -> u32 {
-        self.keys.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+    /// How many registrations there are that are not over.
+    pub fn alive(&self) -> u32 {
+        self.keys.len().saturating_sub(self.dead.len())
     }
 
     /// The registration with a key, even if it is over.
@@ -489,6 +484,14 @@ impl<M: Memory, T> State<M, T> {
         let follows = Self::follow(registration, handle, &mut self.again, &mut self.dead);
         self.link(before.or(follows), handle);
         Some(wake)
+    }
+
+    /// Whether the newest event of a registration is one that nobody is through with.
+    pub fn is_busy(&self, handle: Handle) -> bool {
+        self.table.get(handle).is_some_and(|registration| {
+            let ring = self.ring.as_ref();
+            registration.is_pending() || ring.is_some_and(|ring| !ring.is_done(registration))
+        })
     }
 
     /// What [`State::report()`] does if [`State::post()`] has done nothing.

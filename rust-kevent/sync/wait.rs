@@ -317,3 +317,150 @@ impl<T: WakeFn> PinnedDrop for WaitEntry<T> {
         unsafe { self.entry.remove() };
     }
 }
+
+#[cfg(CONFIG_RUST_WAIT_KUNIT_TEST)]
+#[macros::kunit_tests(rust_wait)]
+mod tests {
+    use super::*;
+    use crate::sync::{
+        new_condvar,
+        CondVar, //
+    };
+
+    /// Notes what it is told.
+    struct Heard {
+        times: Atomic<u32>,
+        mask: Atomic<u32>,
+        gone: Atomic<u32>,
+        answer: Woken,
+    }
+
+    impl WakeFn for Heard {
+        fn wake(&self, mask: u32, wakeup: &Wakeup) -> Woken {
+            assert!(cfg!(CONFIG_PREEMPT_RT) || wakeup.interrupts_off().is_some());
+            self.times.fetch_add(1, Relaxed);
+            self.mask.store(mask, Relaxed);
+            self.answer
+        }
+
+        fn gone(&self) {
+            self.gone.fetch_add(1, Relaxed);
+        }
+    }
+
+    impl Heard {
+        fn entry(answer: Woken) -> Result<Pin<KBox<WaitEntry<Self>>>> {
+            let heard = Heard {
+                times: Atomic::new(0),
+                mask: Atomic::new(0),
+                gone: Atomic::new(0),
+                answer,
+            };
+            KBox::pin_init(WaitEntry::new(heard), GFP_KERNEL)
+        }
+    }
+
+    /// How often, with what last, and whether the queue is gone.
+    fn heard(entry: &WaitEntry<Heard>) -> (u32, u32, u32) {
+        let heard = entry.data();
+        (
+            heard.times.load(Relaxed),
+            heard.mask.load(Relaxed),
+            heard.gone.load(Relaxed),
+        )
+    }
+
+    fn head() -> Result<Pin<KBox<CondVar>>> {
+        KBox::pin_init(new_condvar!("rust_wait_test"), GFP_KERNEL)
+    }
+
+    /// Puts it on a queue that outlives it.
+    fn add(entry: &Pin<KBox<WaitEntry<Heard>>>, head: &CondVar, exclusive: bool) {
+        // SAFETY: It is on none; it is dropped, and so removed, before the queue.
+        unsafe {
+            entry
+                .as_ref()
+                .entry()
+                .add(head.wait_queue_head.get(), exclusive)
+        };
+    }
+
+    fn wake(head: &CondVar, mask: u32) {
+        let key = core::ptr::without_provenance_mut(mask as usize);
+        // SAFETY: It is valid.
+        unsafe { bindings::__wake_up(head.wait_queue_head.get(), bindings::TASK_NORMAL, 1, key) };
+    }
+
+    #[test]
+    fn all_are_told_until_they_leave() -> Result {
+        let head = head()?;
+        let (one, two) = (Heard::entry(Woken::Yes)?, Heard::entry(Woken::Yes)?);
+        assert!(one.entry.is_free());
+        add(&one, &head, false);
+        add(&two, &head, false);
+        assert!(one.entry.is_active());
+        wake(&head, bindings::POLLIN);
+        assert_eq!((1, bindings::POLLIN, 0), heard(&one));
+        assert_eq!((1, bindings::POLLIN, 0), heard(&two));
+        // SAFETY: Nobody else does.
+        unsafe { one.entry.remove() };
+        assert!(one.entry.is_free());
+        wake(&head, 0);
+        assert_eq!((1, bindings::POLLIN, 0), heard(&one));
+        assert_eq!((2, 0, 0), heard(&two));
+        drop(two);
+        // On a queue of which nobody has an entry.
+        wake(&head, bindings::POLLOUT);
+        add(&one, &head, false);
+        wake(&head, bindings::POLLOUT);
+        assert_eq!((2, bindings::POLLOUT, 0), heard(&one));
+        Ok(())
+    }
+
+    #[test]
+    fn one_exclusive_wakeup_is_used() -> Result {
+        let head = head()?;
+        let refuses = Heard::entry(Woken::No)?;
+        let (one, two) = (Heard::entry(Woken::Yes)?, Heard::entry(Woken::Yes)?);
+        for entry in [&refuses, &one, &two] {
+            add(entry, &head, true);
+        }
+        wake(&head, bindings::POLLIN);
+        assert_eq!((1, bindings::POLLIN, 0), heard(&refuses));
+        assert_eq!((1, bindings::POLLIN, 0), heard(&one));
+        assert_eq!((0, 0, 0), heard(&two));
+        Ok(())
+    }
+
+    #[test]
+    fn queue_goes_away() -> Result {
+        let head = head()?;
+        let (one, two) = (Heard::entry(Woken::Yes)?, Heard::entry(Woken::Yes)?);
+        add(&one, &head, false);
+        add(&two, &head, true);
+        // SAFETY: It is valid.
+        unsafe { bindings::__wake_up_pollfree(head.wait_queue_head.get()) };
+        for entry in [&one, &two] {
+            assert_eq!((0, 0, 1), heard(entry));
+            assert!(entry.entry.is_free());
+            // SAFETY: Nobody else does.
+            unsafe { entry.entry.remove() };
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_aside_is_no_queue() -> Result {
+        let head = head()?;
+        let entry = Heard::entry(Woken::Yes)?;
+        let aside = NonNull::from(&*head).cast();
+        // SAFETY: It is on no queue, and nobody else has it.
+        unsafe { entry.entry.set_aside(aside) };
+        assert_eq!(Some(aside), entry.entry.aside());
+        assert!(!entry.entry.is_active() && !entry.entry.is_free());
+        // SAFETY: Nobody else does.
+        unsafe { entry.entry.remove() };
+        assert_eq!(Some(aside), entry.entry.aside());
+        Ok(())
+    }
+}

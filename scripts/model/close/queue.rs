@@ -142,11 +142,12 @@ impl Queue {
 
     // From kevent/queue.rs: pub(crate) fn found_at(
 
-    fn found_again(&self, asked: &Asked<Tied>, fired: &Fired) {
+    fn found_again(&self, asked: &Asked<Tied>, fired: &Fired) -> bool {
         self.found(asked, fired);
+        true
     }
 
-    // From kevent/queue.rs: pub(crate) fn look_again(&self, left: &mut u32) {
+    // From kevent/queue.rs: pub(crate) fn look_again(&self, left: &mut u32) -> u32 {
 
     // From kevent/queue.rs: pub(crate) fn release(&self) {
 

@@ -146,7 +146,7 @@ fn release(queue: Arc<Queue>) {
 /// It watches nothing any more.
 fn ended(queue: &Arc<Queue>) {
     assert!(
-        queue.lock().events.is_empty(),
+        queue.lock().events.alive() == 0,
         "wrong: a registration is left"
     );
 }

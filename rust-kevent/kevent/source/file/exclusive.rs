@@ -8,14 +8,15 @@
 //! A source that wakes all wakes each entry, and so tells each member.
 //!
 //! Each entry asks [`FEW`] members whose turn it is, and its own. So all are asked before a wake-up
-//! has found nobody, and that takes no longer than a walk along the entries.
+//! has found nobody, and that takes no longer than a walk along the entries. Of those few, one that
+//! is through with what it was told before comes first: the consumers of the others are not.
 //!
 //! # Locks
 //!
 //! `GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below
 //! that of the wait queue and above those of the members' queues. Members come and go under both.
 //! What that takes is allocated before, and with interrupts off it is no more than a step in a
-//! tree.
+//! tree, or [`FEW`].
 
 use crate::{
     fs::LocalFile,
@@ -72,6 +73,51 @@ struct Turns {
     next: u64,
 }
 
+impl Turns {
+    /// Tries `tell` with the next [`FEW`] members, up to one for whom it is true. Returns whether
+    /// there is one, nothing if there are more to be tried.
+    fn ask(&self, walk: &mut Walk, tell: impl Fn(&Target) -> bool) -> Option<bool> {
+        for _ in 0..FEW {
+            let mut turn = self.members.cursor_lower_bound(&walk.next);
+            if turn.is_none() && !walk.wrapped {
+                walk.wrapped = true;
+                turn = self.members.cursor_front();
+            }
+            let Some(turn) = turn else {
+                return Some(false);
+            };
+            let (number, member) = turn.current();
+            if walk.wrapped && *number >= walk.begin {
+                return Some(false);
+            }
+            walk.next = number.wrapping_add(1);
+            if tell(member) {
+                return Some(true);
+            }
+        }
+        None
+    }
+}
+
+/// A walk along all members.
+struct Walk {
+    begin: u64,
+    /// The least number that is not before the next one.
+    next: u64,
+    wrapped: bool,
+}
+
+impl Walk {
+    /// One that begins with whose turn it is.
+    fn new(turns: &Turns) -> Self {
+        Walk {
+            begin: turns.next,
+            next: turns.next,
+            wrapped: false,
+        }
+    }
+}
+
 #[pin_data]
 struct Group {
     #[pin]
@@ -106,33 +152,41 @@ impl Group {
         last
     }
 
-    /// Tells the next member that is armed, among so many at `most`. Returns whether there is one.
+    /// Tells the next member that is armed, among [`FEW`]. Returns whether there is one.
     ///
     /// Pollers of that queue are told later: who watches it may be in a group of its own.
-    fn tell(&self, fired: &Fired, always: u32, most: usize) -> bool {
+    fn tell(&self, fired: &Fired, always: u32) -> bool {
         let mut turns = self.turns.lock();
-        let Turns { members, next } = &mut *turns;
-        let begin = *next;
-        let mut wrapped = false;
-        for _ in 0..most {
-            let mut turn = members.cursor_lower_bound(next);
-            if turn.is_none() && !wrapped {
-                wrapped = true;
-                turn = members.cursor_front();
-            }
-            let Some(turn) = turn else {
-                break;
-            };
-            let (number, member) = turn.current();
-            if wrapped && *number >= begin {
-                break;
-            }
-            *next = number.wrapping_add(1);
-            if Queue::report(member, fired, always, true, None).is_some() {
-                return true;
+        let mut walk = Walk::new(&turns);
+        let idle = |member: &Target| Queue::report_if_idle(member, fired, always);
+        let mut told = turns.ask(&mut walk, idle);
+        if told != Some(true) {
+            walk = Walk::new(&turns);
+            let any = |member: &Target| Queue::report(member, fired, always, true, None).is_some();
+            told = turns.ask(&mut walk, any);
+        }
+        turns.next = walk.next;
+        told == Some(true)
+    }
+
+    /// The same among all. Interrupts are let in now and then.
+    fn tell_any(&self, fired: &Fired, always: u32) {
+        let idle = |member: &Target| Queue::report_if_idle(member, fired, always);
+        let any = |member: &Target| Queue::report(member, fired, always, true, None).is_some();
+        let _ = self.tell_one(idle) || self.tell_one(any);
+    }
+
+    fn tell_one(&self, tell: impl Fn(&Target) -> bool) -> bool {
+        let mut walk = Walk::new(&self.turns.lock());
+        loop {
+            let mut turns = self.turns.lock();
+            if let Some(told) = turns.ask(&mut walk, &tell) {
+                if told {
+                    turns.next = walk.next;
+                }
+                return told;
             }
         }
-        false
     }
 }
 
@@ -197,12 +251,12 @@ impl Member {
     /// For a wake-up of an entry of this member: tells one whose turn it is. Returns whether one
     /// was told.
     pub(super) fn tell(&self, fired: &Fired, always: u32) -> bool {
-        self.group.tell(fired, always, FEW)
+        self.group.tell(fired, always)
             || Queue::report(&self.target, fired, always, true, None).is_some()
     }
 
     /// Tells the member whose turn it is, of all: no entry asks those that are left out here.
     pub(super) fn pass_on(&self, fired: &Fired, always: u32) {
-        self.group.tell(fired, always, usize::MAX);
+        self.group.tell_any(fired, always);
     }
 }
