@@ -6,6 +6,7 @@ mod guest;
 mod lines;
 mod page;
 mod points;
+mod references;
 mod told;
 
 use std::collections::BTreeSet;
@@ -137,7 +138,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         keep(&folder, &told)?;
     }
 
-    let coverage = Coverage::of(&points, &told);
+    let coverage = Coverage::of(&points, &told)?;
     println!("\n{}", coverage.table());
     let page = ctx.repo.join(page::PAGE);
     let reasons = page::Reasons::read(&ctx.repo)?;
@@ -147,7 +148,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         page::update(&page, &coverage, &never, &told, seed)?;
         println!("{}", page.display());
     } else {
-        never.show_unexplained();
+        never.show_unexplained(&points);
     }
     Ok(())
 }

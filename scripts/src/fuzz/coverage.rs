@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 
 use super::points::{Line, Points};
@@ -39,11 +40,19 @@ pub enum How {
 /// Places and lines, and how they were reached.
 pub struct Coverage {
     places: Vec<(Line, How)>,
+    /// How many places nobody can reach, and so do not count.
+    pub unused: usize,
     pub lines: BTreeMap<Line, How>,
 }
 
 impl Coverage {
-    pub fn of(points: &Points, told: &Told) -> Coverage {
+    pub fn of(points: &Points, told: &Told) -> Result<Coverage> {
+        let reached = |at: &&u64| told.by_tasks.contains(at) || told.anywhere.contains(at);
+        let wrong = points.unused().iter().find(reached);
+        ensure!(
+            wrong.is_none(),
+            "a place of a function that nobody refers to was reached: {wrong:x?}"
+        );
         let how = |address: u64| match told.by_tasks.contains(&address) {
             true => How::ByTask,
             false if told.anywhere.contains(&address) => How::Elsewhere,
@@ -58,7 +67,11 @@ impl Coverage {
             let best = lines.entry(line.clone()).or_insert(*how);
             *best = (*best).max(*how);
         }
-        Coverage { places, lines }
+        Ok(Coverage {
+            places,
+            unused: points.unused().len(),
+            lines,
+        })
     }
 
     /// By file: places, and lines.
@@ -150,7 +163,7 @@ mod tests {
             anywhere: [1, 2, 3, 4].into(),
             ..Told::default()
         };
-        let coverage = Coverage::of(&points, &told);
+        let coverage = Coverage::of(&points, &told).unwrap();
         let hows: Vec<How> = coverage.lines.values().copied().collect();
         assert_eq!(hows, [How::ByTask, How::ByTask, How::Elsewhere, How::Never]);
         let (places, lines) = coverage.total();
@@ -173,5 +186,16 @@ mod tests {
         assert_eq!((places.never(), lines.never()), (1, 1));
         let rows = coverage.rows();
         assert_eq!(rows[1], ["all", "5", "40.0 %", "80.0 %", "4", "1", "1"]);
+    }
+
+    #[test]
+    fn what_nobody_runs_was_not_reached() {
+        let points = Points::new([(1, line(1))]).without([2, 3]);
+        let told = |at: u64| Told {
+            anywhere: [at].into(),
+            ..Told::default()
+        };
+        assert_eq!(Coverage::of(&points, &told(1)).unwrap().unused, 2);
+        assert!(Coverage::of(&points, &told(2)).is_err());
     }
 }

@@ -10,7 +10,7 @@ use regex::Regex;
 use serde::Deserialize;
 
 use super::coverage::{Coverage, How};
-use super::points::Line;
+use super::points::{Line, Points};
 use super::told::Told;
 use crate::cache::write_atomic;
 
@@ -128,9 +128,17 @@ impl Never {
         )
     }
 
-    pub fn show_unexplained(&self) {
+    /// With the addresses of their places, for who looks at the kernel's instructions.
+    pub fn show_unexplained(&self, points: &Points) {
         for Unreached { line, text, .. } in self.unexplained() {
-            println!("{}:{}: {text}", line.file, line.number);
+            let places = points.iter().filter(|(_, of)| *of == line);
+            let places: Vec<String> = places.map(|(at, _)| format!("{at:x}")).collect();
+            println!(
+                "{}:{}: {text} ({})",
+                line.file,
+                line.number,
+                places.join(" ")
+            );
         }
     }
 
@@ -183,6 +191,8 @@ fn reached(coverage: &Coverage, never: &Never, told: &Told, seed: u64) -> String
     for row in coverage.rows() {
         text += &cells(&row);
     }
+    let unused = coverage.unused;
+    text += &format!("\n{unused} more places are in functions that nothing refers to.\n");
     text += "\nNew edges over time:\n\n| seconds | programs | calls | edges | places | kept |\n";
     text += "|---:|---:|---:|---:|---:|---:|\n";
     for status in sampled(&told.history) {

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
 
 use super::lines::Lines;
+use super::references;
 
 /// What instrumented code calls.
 const TRACE: &str = "__sanitizer_cov_trace_pc";
@@ -35,6 +36,8 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Points {
     at: BTreeMap<u64, Line>,
+    /// In functions that nobody runs, as each caller has a copy of its own: those are none.
+    unused: BTreeSet<u64>,
     /// The functions that have some, each from its first address to behind its last.
     functions: Vec<(u64, u64)>,
 }
@@ -66,6 +69,7 @@ impl Points {
                 at.insert(call, line);
             }
         }
+        // What is unused is watched, too: nothing of it must ever run.
         let mut functions = BTreeSet::new();
         for symbol in file.symbols().filter(|symbol| symbol.size() != 0) {
             let (begin, end) = (symbol.address(), symbol.address() + symbol.size());
@@ -73,8 +77,16 @@ impl Points {
                 functions.insert((begin, end));
             }
         }
+        let unused_functions = references::unused(&file)?;
+        let is_unused = |at: u64| {
+            let before = unused_functions.range(..=at).next_back();
+            before.is_some_and(|(_, end)| at < *end)
+        };
+        let unused: BTreeSet<u64> = at.keys().copied().filter(|at| is_unused(*at)).collect();
+        at.retain(|call, _| !unused.contains(call));
         Ok(Points {
             at,
+            unused,
             functions: merge(functions),
         })
     }
@@ -91,6 +103,11 @@ impl Points {
         self.at.values().collect()
     }
 
+    /// Those that are left out, as nobody runs them.
+    pub fn unused(&self) -> &BTreeSet<u64> {
+        &self.unused
+    }
+
     /// The code that has them, as QEMU's option -dfilter takes it.
     pub fn filter(&self) -> String {
         let ranges = self.functions.iter();
@@ -104,7 +121,15 @@ impl Points {
     pub fn new(at: impl IntoIterator<Item = (u64, Line)>) -> Points {
         Points {
             at: at.into_iter().collect(),
-            functions: Vec::new(),
+            ..Points::default()
+        }
+    }
+
+    #[cfg(test)]
+    pub fn without(self, unused: impl IntoIterator<Item = u64>) -> Points {
+        Points {
+            unused: unused.into_iter().collect(),
+            ..self
         }
     }
 }
