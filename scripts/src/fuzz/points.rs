@@ -58,9 +58,11 @@ impl Points {
         let text = file
             .section_by_name(".text")
             .context("the kernel has no code")?;
-        let calls = places(calls(text.data()?, text.address(), |to| {
+        let (code, begin) = (text.data()?, text.address());
+        let calls = calls(code, begin, |to| {
             (to == trace || checks.contains(&to)).then_some(to == trace)
-        }));
+        });
+        let calls = places(calls, |at| jump(code.get((at - begin) as usize..)?, at));
 
         let loader = Loader::new(vmlinux).map_err(|error| anyhow!("{error}"))?;
         let mut at = BTreeMap::new();
@@ -139,15 +141,33 @@ fn is_check(symbol: &str) -> bool {
 }
 
 /// Of calls of KCOV (true) and of what ends a check that fails, in their order: those of KCOV that
-/// are not of such an end. Each block of code has a call of KCOV, so what it calls comes next.
-fn places(calls: Vec<(u64, bool)>) -> Vec<u64> {
-    let next = calls.iter().skip(1).map(|call| call.1).chain([true]);
+/// are not of such an end. Each block of code has a call of KCOV, so what it calls comes next; an
+/// end that several checks share has none, and those which fail jump there. `jump` tells where an
+/// instruction jumps to.
+fn places(calls: Vec<(u64, bool)>, jump: impl Fn(u64) -> Option<u64>) -> Vec<u64> {
+    let calls: BTreeMap<u64, bool> = calls.into_iter().collect();
+    let ends = |from: u64| {
+        let next = calls.range(from..).next();
+        next.is_some_and(|(_, is_trace)| !is_trace)
+    };
+    let is_end = |at: u64| ends(at + CALL_LEN) || jump(at + CALL_LEN).is_some_and(ends);
     calls
         .iter()
-        .zip(next)
-        .filter(|((_, is_trace), next_is_trace)| *is_trace && *next_is_trace)
-        .map(|((at, _), _)| *at)
+        .filter(|(at, is_trace)| **is_trace && !is_end(**at))
+        .map(|(at, _)| *at)
         .collect()
+}
+
+/// Where the instruction jumps to that stands at `at`, if it only does that.
+fn jump(code: &[u8], at: u64) -> Option<u64> {
+    match *code {
+        [0xeb, by, ..] => Some((at + 2).wrapping_add_signed((by as i8).into())),
+        [0xe9, a, b, c, d, ..] => {
+            let by = i32::from_le_bytes([a, b, c, d]);
+            Some((at + 5).wrapping_add_signed(by.into()))
+        }
+        _ => None,
+    }
 }
 
 /// Where `text`, which begins at `address`, calls what `known` has something to say of.
@@ -223,8 +243,14 @@ mod tests {
 
     #[test]
     fn the_end_of_a_check_is_no_place() {
-        let calls = vec![(1, true), (2, true), (3, false), (4, true)];
-        assert_eq!(places(calls), [1, 4]);
+        let calls = vec![(10, true), (20, true), (30, false), (40, true)];
+        assert_eq!(places(calls.clone(), |_| None), [10, 40]);
+        // What comes after the first jumps to behind the call of the second.
+        let jump = |at| (at == 15).then_some(25);
+        assert_eq!(places(calls, jump), [40]);
+        assert_eq!(super::jump(&[0xeb, 0xfe, 0], 0x1000), Some(0x1000));
+        assert_eq!(super::jump(&[0xe9, 1, 0, 0, 0], 0x1000), Some(0x1006));
+        assert_eq!(super::jump(&[0xc3], 0x1000), None);
         assert!(is_check("_RNvNtCs2DxGA1hvVcO_4core9panicking5panic"));
         assert!(is_check("__ubsan_handle_shift_out_of_bounds"));
         assert!(!is_check("kevent_copy_in"));
