@@ -3,7 +3,7 @@
 //!
 //! The compilers also emit a function of which every caller has a copy of its own. The kernel is
 //! linked at the address that it has (`nokaslr`), so references are searched in its bytes, at any
-//! offset. That finds those that are none, too, and so a function without any has none.
+//! offset. That also finds some that are none; a function without any has none.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -117,17 +117,40 @@ fn within(functions: &Functions, at: u64) -> Option<u64> {
     of.map(|(begin, _)| *begin)
 }
 
-/// Calls `each` with where bytes may refer to, and from where: addresses, of which the upper half
-/// is all ones, and distances, in code from behind them and in data from where they are.
+/// Calls `each` with where bytes may refer to, and from where: to addresses, of which the upper
+/// half is all ones, and by distances, in data from where they are, in code from behind them.
 fn references(bytes: &Bytes<'_>, mut each: impl FnMut(u64, u64)) {
-    let behind = if bytes.is_code { 4 } else { 0 };
-    for (offset, window) in bytes.data.windows(4).enumerate() {
-        let &[a, b, c, d] = window else { continue };
-        let at = bytes.at + offset as u64;
-        let number = i64::from(i32::from_le_bytes([a, b, c, d])) as u64;
-        each(at, number);
-        each(at, number.wrapping_add(at + behind));
+    for offset in 0..bytes.data.len() {
+        let (at, here) = (bytes.at + offset as u64, &bytes.data[offset..]);
+        let from = |behind: u64, by: i64| (at + behind).wrapping_add_signed(by);
+        if let Some(number) = number(here) {
+            each(at, number as u64);
+            if !bytes.is_code {
+                each(at, from(0, number));
+            }
+        }
+        if !bytes.is_code {
+            continue;
+        }
+        match *here {
+            // Calls and jumps.
+            [0xe8 | 0xe9, ref by @ ..] => number(by).map(|by| each(at, from(5, by))),
+            // Jumps on a condition; the address of what is so far from the next instruction.
+            [0x0f, 0x80..=0x8f, ref by @ ..] => number(by).map(|by| each(at, from(6, by))),
+            [0x8d, operand, ref by @ ..] if operand & 0xc7 == 5 => {
+                number(by).map(|by| each(at, from(6, by)))
+            }
+            // Jumps to what is near.
+            [0xeb | 0x70..=0x7f, by, ..] => Some(each(at, from(2, (by as i8).into()))),
+            _ => None,
+        };
     }
+}
+
+/// The one of 32 bits with which bytes begin.
+fn number(bytes: &[u8]) -> Option<i64> {
+    let number = bytes.first_chunk()?;
+    Some(i32::from_le_bytes(*number).into())
 }
 
 #[cfg(test)]
@@ -187,6 +210,30 @@ mod tests {
         // Not from a function: from an entry in assembly.
         let entry = [(BASE + 0x40, BASE + 0x20)];
         assert_eq!(unused_of(&entry, &[], &functions), [0, 0x10, 0x30]);
+    }
+
+    #[test]
+    fn code_refers_by_some_instructions() {
+        let refers = |code: &[u8]| {
+            let mut found = BTreeSet::new();
+            let bytes = Bytes {
+                at: BASE,
+                data: code,
+                is_code: true,
+            };
+            references(&bytes, |_, to| {
+                found.insert(to);
+            });
+            found.contains(&(BASE + 0x10))
+        };
+        assert!(refers(&[0xe8, 0x0b, 0, 0, 0]));
+        assert!(refers(&[0xe9, 0x0b, 0, 0, 0]));
+        assert!(refers(&[0x0f, 0x84, 0x0a, 0, 0, 0]));
+        assert!(refers(&[0x48, 0x8d, 0x3d, 0x09, 0, 0, 0]));
+        assert!(refers(&[0xeb, 0x0e]) && refers(&[0x75, 0x0e]));
+        assert!(refers(&[0x48, 0xc7, 0xc7, 0x10, 0, 0, 0x81]));
+        // Of nothing that is run, as a load.
+        assert!(!refers(&[0x48, 0x8b, 0x3d, 0x09, 0, 0, 0]));
     }
 
     #[test]
