@@ -15,6 +15,7 @@
 #include <linux/io_uring.h>
 #include <linux/time_types.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -33,6 +34,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,20 +54,22 @@
 /* The first places are for queues. */
 static int fd[PLACES] = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
 static struct kevent_consumer ring[QUEUES];
+static struct io_uring_params uring[PLACES];
 static pthread_t thread[THREADS];
 static __thread struct ukevent *held[8];
 static __thread unsigned int nr_held;
 
 /*
- * Two pages and a hole; the same two to be read only; room for rings; and a page that a 32-bit
- * pointer reaches.
+ * Two pages and a hole; the same two to be read only; room for rings; two pages that are not
+ * present; and a page that a 32-bit pointer reaches.
  */
-static char *plain, *readonly, *rooms, *low;
+static char *plain, *readonly, *rooms, *fresh, *low;
 
 /* Where an array is. */
 struct place {
-	enum { STACK, NOWHERE, UNMAPPED, KERNEL, EDGE, READONLY, IN_RING } kind;
-	unsigned int at;	/* EDGE: words that are there; IN_RING: the queue */
+	enum { STACK, NOWHERE, UNMAPPED, KERNEL, EDGE, READONLY, IN_RING, FRESH } kind;
+	unsigned int at;	/* EDGE: words that are there; FRESH: in the first of two pages;
+				 * IN_RING: the queue */
 };
 
 struct when {
@@ -115,6 +119,9 @@ static inline void *at_place(struct place place, size_t bytes, void *stack)
 		return bytes <= PAGE ? readonly : stack;
 	case IN_RING:
 		return c->ring ? (char *)c->ring + 128 : stack;
+	case FRESH:
+		madvise(fresh, 2 * PAGE, MADV_DONTNEED);
+		return bytes <= PAGE ? fresh + PAGE - 8 * (place.at % 256) : stack;
 	default:
 		return NULL;
 	}
@@ -419,25 +426,40 @@ ACT void new_socketpair(int a, int b, unsigned int type)
 	fd[b] = pair[1];
 }
 
-static inline int bound(int family, int type, struct sockaddr_in6 *a, socklen_t *len)
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+/* On the loopback, at a port that is free, or with a name that is. */
+static inline int bound(int family, int type, union address *a, socklen_t *len)
 {
 	int s = socket(family, type | SOCK_NONBLOCK, 0);
 
 	memset(a, 0, sizeof(*a));
-	*len = family == AF_INET6 ? sizeof(*a) : sizeof(struct sockaddr_in);
-	a->sin6_family = (sa_family_t)family;
-	if (family == AF_INET6)
-		a->sin6_addr = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
-	else
-		((struct sockaddr_in *)a)->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	bind(s, (struct sockaddr *)a, *len);
-	getsockname(s, (struct sockaddr *)a, len);
+	a->any.sa_family = (sa_family_t)family;
+	if (family == AF_INET6) {
+		a->in6.sin6_addr = (struct in6_addr)IN6ADDR_LOOPBACK_INIT;
+		*len = sizeof(a->in6);
+	} else if (family == AF_INET) {
+		a->in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+		*len = sizeof(a->in);
+	} else if (family == AF_UNIX) {
+		*len = sizeof(a->un.sun_family);
+	} else {
+		*len = sizeof(a->any);
+	}
+	bind(s, &a->any, *len);
+	*len = sizeof(*a);
+	getsockname(s, &a->any, len);
 	return s;
 }
 
 ACT void new_listener(int to, unsigned int family, unsigned int backlog)
 {
-	struct sockaddr_in6 a;
+	union address a;
 	socklen_t len;
 
 	fd[to] = bound((int)family, SOCK_STREAM, &a, &len);
@@ -446,22 +468,26 @@ ACT void new_listener(int to, unsigned int family, unsigned int backlog)
 
 ACT void new_udp(int a, int b, unsigned int family)
 {
-	struct sockaddr_in6 address;
+	union address address;
 	socklen_t len;
 
 	fd[a] = bound((int)family, SOCK_DGRAM, &address, &len);
 	fd[b] = socket((int)family, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	connect(fd[b], (struct sockaddr *)&address, len);
+	connect(fd[b], &address.any, len);
 }
 
-ACT void new_client(int to, int listener)
+/* A lazy one connects when it sends, and the other side has what it sent before it answers. */
+ACT void new_client(int to, int listener, unsigned int lazy)
 {
-	struct sockaddr_in6 a = { 0 };
+	union address a = { 0 };
 	socklen_t len = sizeof(a);
+	int one = 1;
 
-	getsockname(fd[listener], (struct sockaddr *)&a, &len);
-	fd[to] = socket(a.sin6_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	connect(fd[to], (struct sockaddr *)&a, len);
+	getsockname(fd[listener], &a.any, &len);
+	fd[to] = socket(a.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (lazy)
+		setsockopt(fd[to], IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &one, sizeof(one));
+	connect(fd[to], &a.any, len);
 }
 
 ACT void accept_from(int to, int listener)
@@ -502,9 +528,38 @@ ACT void new_pidfd(int to)
 
 ACT void new_io_uring(int to)
 {
-	struct io_uring_params p = { 0 };
+	memset(&uring[to], 0, sizeof(uring[to]));
+	fd[to] = (int)syscall(SYS_io_uring_setup, 4, &uring[to]);
+}
 
-	fd[to] = (int)syscall(SYS_io_uring_setup, 4, &p);
+/* Nothing, which is done at once; or to be told what is ready, once or again and again. */
+ACT void uring_submit(int file, unsigned int what, int place, unsigned int events)
+{
+	const struct io_uring_params *p = &uring[file];
+	size_t bytes = p->sq_off.array + p->sq_entries * sizeof(unsigned int);
+	struct io_uring_sqe *sqe;
+	unsigned int tail;
+	char *sq;
+
+	sq = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd[file], IORING_OFF_SQ_RING);
+	sqe = mmap(NULL, p->sq_entries * sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED, fd[file],
+		   IORING_OFF_SQES);
+	if (sq != MAP_FAILED && sqe != MAP_FAILED && p->sq_entries) {
+		tail = *(unsigned int *)(sq + p->sq_off.tail);
+		*sqe = (struct io_uring_sqe){
+			.opcode = what % 4 ? IORING_OP_POLL_ADD : IORING_OP_NOP,
+			.fd = fd[place],
+			.len = what % 4 == 2 ? IORING_POLL_ADD_MULTI : 0,
+			.poll32_events = events,
+		};
+		((unsigned int *)(sq + p->sq_off.array))[tail % p->sq_entries] = 0;
+		__atomic_store_n((unsigned int *)(sq + p->sq_off.tail), tail + 1, __ATOMIC_RELEASE);
+		syscall(SYS_io_uring_enter, fd[file], 1, 0, 0, NULL, 0);
+	}
+	if (sq != MAP_FAILED)
+		munmap(sq, bytes);
+	if (sqe != MAP_FAILED)
+		munmap(sqe, p->sq_entries * sizeof(*sqe));
 }
 
 ACT void new_epoll(int to)
@@ -819,11 +874,13 @@ static inline void end_thread(int signal)
 }
 
 /*
- * Once: lets fail-nth reach what programs ask the kernel for, which by default is mostly spared and
- * told of on the console. Not every kernel has these files.
+ * Once: lets clients be lazy; and fail-nth reach what programs ask the kernel for, which by default
+ * is mostly spared and told of on the console. Not every kernel has these files.
  */
 ACT void prepare(void)
 {
+	/* On both sides, without cookies. */
+	write_file("/proc/sys/net/ipv4/tcp_fastopen", "1543");
 	write_file("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
 	write_file("/sys/kernel/debug/failslab/verbose", "0");
 	write_file("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
@@ -866,6 +923,7 @@ ACT void begin_process(void)
 	mmap(plain, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0);
 	readonly = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, memory, 0);
 	rooms = mmap(NULL, 64 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	fresh = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	low = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT,
 		   -1, 0);
 	close(memory);

@@ -95,7 +95,7 @@ macro_rules! calls {
 calls! {
     NewQueue = new_queue(to: Queue, slots: Slots, flags: InitFlags), 40 1;
     NewQueueAt = new_queue_at(to: Queue, room: Room, slots: Slots, flags: InitFlags), 6 1;
-    OpenDevice = open_device(to: Queue, flags: OpenFlags), 4 1;
+    OpenDevice = open_device(to: Any, flags: OpenFlags), 4 1;
     MapRing = map_ring(queue: Queue, slots: Slots, owner: Owner), 2 2;
     MapAny = map_any(queue: Queue, pages: Pages, offset: Page, protection: Protection,
         flags: MapFlags), 1 1;
@@ -125,13 +125,14 @@ calls! {
     NewSocketpair = new_socketpair(a: File, b: File, kind: SocketType), 10 2;
     NewListener = new_listener(to: File, family: Family, backlog: Backlog), 8 2;
     NewUdp = new_udp(a: File, b: File, family: Family), 5 1;
-    NewClient = new_client(to: File, listener: File), 8 4;
+    NewClient = new_client(to: File, listener: File, lazy: Lazy), 8 4;
     Accept = accept_from(to: File, listener: File), 8 4;
     NewTimerfd = new_timerfd(to: File, ns: Nanoseconds), 3 1;
     NewSignalfd = new_signalfd(to: File), 2 1;
     NewInotify = new_inotify(to: File), 2 1;
     NewPidfd = new_pidfd(to: File), 1 1;
-    NewIoUring = new_io_uring(to: File), 1 1;
+    NewIoUring = new_io_uring(to: File), 2 1;
+    UringSubmit = uring_submit(file: File, what: Submitted, place: Any, events: PollEvents), 2 3;
     NewEpoll = new_epoll(to: File), 4 2;
     OpenFile = open_file(to: File, name: Name), 4 2;
     Write = write_to(file: File, bytes: Bytes), 4 14;

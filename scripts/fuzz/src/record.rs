@@ -22,7 +22,8 @@ flags!(SocketEvents: u32,
      sys::KEVENT_SOCKET_ACCEPT, sys::KEVENT_SOCKET_URGENT, sys::KEVENT_SOCKET_EOF],
     rarely [sys::KEVENT_SOCKET_MASK, sys::KEVENT_SOCKET_ERROR, sys::KEVENT_SOCKET_HUP, 0x80]);
 number!(UserEvents: u32, [1, 1, 1, 2, 3], rarely [0, 0x8000_0000, u32::MAX]);
-number!(Token: u64, [0, 1, 2, 3], rarely [7, 1 << 32, u64::MAX]);
+number!(/** 4000 is no descriptor. */ Token: u64, [0, 1, 2, 3],
+    rarely [7, 4000, 1 << 32, u64::MAX]);
 number!(Datum: u64, [0, 0, 1, 2],
     rarely [i64::MAX as u64, sys::KEVENT_DATA_CLOSED as u64, u64::MAX]);
 number!(Expiry: u64, [0, 1, 60_000, 100_000, 1_000_000, 3_000_000],

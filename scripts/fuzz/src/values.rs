@@ -72,7 +72,7 @@ number!(/** -1: as many as there are. */ Claimed: i32, [-1],
     rarely [0, 1, 2, 9, sys::KEVENT_BATCH_MAX as i32, sys::KEVENT_BATCH_MAX as i32 + 1, i32::MAX]);
 number!(Least: u32, [0, 0, 0, 1, 1, 2], rarely [3, 8, 9, 65536, u32::MAX]);
 number!(Most: u32, [1, 2, 4, 8], rarely [0, 9, 64, 65537, u32::MAX]);
-flags!(WaitFlags: u32, [0, 0], rarely [2, 4, 0x8000_0000]);
+flags!(WaitFlags: u32, [0, 0, 0, sys::KEVENT_FLAGS_ABSTIME], rarely [2, 4, 0x8000_0000]);
 number!(/** Get or wait, with a timeout or all of the argument. */ What: u32, [0, 1, 2, 3], rarely []);
 number!(Count: u32, [1, 1, 2, 3, 8], rarely [0, 16, 4096, u32::MAX]);
 number!(Bytes: u32, [1, 8, 8, 100], rarely [0, 4095, 65535]);
@@ -81,7 +81,9 @@ number!(How: u32, [0, 1, 2], rarely [3]);
 number!(SocketOption: u32, [0, 1, 2, 3], rarely []);
 number!(SocketValue: u32, [0, 1, 2, 100], rarely [65536, u32::MAX]);
 number!(SocketType: u32, [1, 1, 2, 5], rarely [3]);
-number!(Family: u32, [2, 10], rarely []);
+number!(/** UNIX, IP of both kinds, and netlink. */ Family: u32, [1, 2, 10], rarely [16]);
+number!(Lazy: u32, [0, 0, 1], rarely []);
+number!(/** Nothing, or to poll once, or again and again. */ Submitted: u32, [0, 1, 2], rarely []);
 number!(Backlog: u32, [0, 1, 4], rarely []);
 flags!(EventfdFlags: u32, [1], rarely []);
 number!(Initial: u32, [0, 0, 1, 5], rarely [u32::MAX]);
@@ -153,6 +155,8 @@ pub enum Place {
     Readonly,
     /// In the ring of this queue.
     InRing(u32),
+    /// So many words of it are in one page, the rest in the next; none is present.
+    Fresh(u32),
 }
 
 #[repr(C)]
@@ -166,12 +170,13 @@ impl Choose for Place {
         if dice.random_ratio(5, 6) {
             return Place::Stack;
         }
-        match dice.random_range(0..6) {
+        match dice.random_range(0..9) {
             0 => Place::Nowhere,
             1 => Place::Unmapped,
             2 => Place::Kernel,
             3 => Place::Readonly,
-            4 => Place::Edge(one_of(dice, &[0, 1, 7, 8, 9, 15, 16, 24])),
+            4..=5 => Place::Edge(one_of(dice, &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 24])),
+            6..=7 => Place::Fresh(one_of(dice, &[0, 1, 4, 7, 8, 9, 12, 16])),
             _ => Place::InRing(Queue::choose(dice).0 as u32),
         }
     }
@@ -187,6 +192,7 @@ impl Place {
             Place::Edge(words) => (4, words),
             Place::Readonly => (5, 0),
             Place::InRing(queue) => (6, queue),
+            Place::Fresh(words) => (7, words),
         }
     }
 }
@@ -200,8 +206,8 @@ impl Argument for Place {
     }
 
     fn literal(&self) -> String {
-        const NAMES: [&str; 7] = [
-            "STACK", "NOWHERE", "UNMAPPED", "KERNEL", "EDGE", "READONLY", "IN_RING",
+        const NAMES: [&str; 8] = [
+            "STACK", "NOWHERE", "UNMAPPED", "KERNEL", "EDGE", "READONLY", "IN_RING", "FRESH",
         ];
         let (kind, at) = self.parts();
         format!("(struct place){{ {}, {at} }}", NAMES[kind as usize])
@@ -270,7 +276,7 @@ impl Argument for When {
 }
 
 number!(MaskSize: u32, [0, 0, 8], rarely [4, 16]);
-number!(Clock: u32, [0, 1, 1, 7, 11], rarely [2, 3, 5, 9, 12, u32::MAX]);
+number!(/** REALTIME, MONOTONIC, BOOTTIME, TAI. */ Clock: u32, [0, 1, 1, 7, 11], rarely [2, 3, 5, 9, 12, u32::MAX]);
 number!(LeastWait: u64, [0, 0, 1, 100_000, 1_000_000], rarely [1 << 40, u64::MAX]);
 number!(Reserved: u64, [0], rarely [1]);
 
