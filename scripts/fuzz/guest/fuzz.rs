@@ -15,6 +15,7 @@ use kevent_fuzz::message::{Message, Status};
 use kevent_fuzz::minimise::minimise;
 use kevent_fuzz::mutate::mutate;
 use kevent_fuzz::program::Program;
+use kevent_fuzz::recipe;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
@@ -43,6 +44,8 @@ pub struct Plan {
 struct Shared {
     /// Kept by an earlier run, and yet to be run.
     kept: Vec<Program>,
+    /// To be run as they are, once.
+    recipes: Vec<Program>,
     corpus: Vec<Program>,
     pcs: BTreeSet<u64>,
     edges: BTreeSet<u64>,
@@ -64,6 +67,8 @@ pub fn run(plan: Plan) -> Result<()> {
     // SAFETY: It writes to files.
     unsafe { prepare() };
     let kept: Vec<Program> = corpus::read(&plan.corpus)?.into_values().collect();
+    // Without time for more, it is about those that are kept.
+    let alone = plan.time.is_zero();
     let kept = std::iter::repeat_n(kept, plan.times).flatten().collect();
     let lanes = (0..plan.lanes).map(|number| Lane::new(number, plan.blind));
     let lanes = lanes
@@ -74,6 +79,11 @@ pub fn run(plan: Plan) -> Result<()> {
         start: Instant::now(),
         shared: Mutex::new(Shared {
             kept,
+            recipes: if alone {
+                Vec::new()
+            } else {
+                recipe::all().collect()
+            },
             ..Shared::default()
         }),
     };
@@ -123,11 +133,14 @@ impl Fuzzer {
         if let Some(program) = shared.kept.pop() {
             return Some((program, true));
         }
+        if let Some(program) = shared.recipes.pop() {
+            return Some((program, false));
+        }
         if self.start.elapsed() >= self.plan.time {
             return None;
         }
         if shared.corpus.is_empty() || dice.random_ratio(1, 10) {
-            return Some((Program::choose(dice), false));
+            return Some((Program::new(dice), false));
         }
         // What was kept last is behind fewer others, and more is left to find from there.
         let from = match dice.random_ratio(1, 2) {

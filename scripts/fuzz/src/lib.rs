@@ -8,6 +8,7 @@ pub mod message;
 pub mod minimise;
 pub mod mutate;
 pub mod program;
+pub mod recipe;
 pub mod record;
 pub mod reproducer;
 pub mod values;

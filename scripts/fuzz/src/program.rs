@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::call::Call;
 use crate::choose::Dice;
+use crate::mutate::mutate;
+use crate::recipe;
 
 /// The most threads of a program, as in `act/act.h`.
 pub const THREADS: usize = 4;
@@ -20,7 +22,17 @@ pub struct Program {
 }
 
 impl Program {
-    /// Chooses one.
+    /// Chooses one: a recipe that is changed, or calls.
+    pub fn new(dice: &mut Dice) -> Program {
+        if dice.random() {
+            return Program::choose(dice);
+        }
+        let mut program = recipe::choose(dice);
+        mutate(&mut program, &[], dice);
+        program
+    }
+
+    /// Chooses its calls.
     pub fn choose(dice: &mut Dice) -> Program {
         let calls = |dice: &mut Dice, first: bool, len| {
             (0..len).map(|_| Call::choose(dice, first)).collect()
