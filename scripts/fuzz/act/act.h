@@ -532,7 +532,10 @@ ACT void new_io_uring(int to)
 	fd[to] = (int)syscall(SYS_io_uring_setup, 4, &uring[to]);
 }
 
-/* Nothing, which is done at once; or to be told what is ready, once or again and again. */
+/*
+ * Nothing, which is done at once; to be told what is ready, once or again and again; or an eventfd
+ * that is told what is done.
+ */
 ACT void uring_submit(int file, unsigned int what, int place, unsigned int events)
 {
 	const struct io_uring_params *p = &uring[file];
@@ -541,6 +544,10 @@ ACT void uring_submit(int file, unsigned int what, int place, unsigned int event
 	unsigned int tail;
 	char *sq;
 
+	if (what % 4 == 3) {
+		syscall(SYS_io_uring_register, fd[file], IORING_REGISTER_EVENTFD, &fd[place], 1);
+		return;
+	}
 	sq = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd[file], IORING_OFF_SQ_RING);
 	sqe = mmap(NULL, p->sq_entries * sizeof(*sqe), PROT_READ | PROT_WRITE, MAP_SHARED, fd[file],
 		   IORING_OFF_SQES);

@@ -25,6 +25,7 @@ recipes! {
     "epoll_beside",
     "files_wake",
     "fired_again",
+    "fired_beside",
     "kicked",
     "killed_while_it_takes",
     "lazy_connection",
@@ -50,7 +51,7 @@ recipes! {
     "unix_listener",
     "unix_urgent",
     "urgent",
-    "uring_is_watched",
+    "uring_tells",
     "uring_watches",
     "wait_queue_goes_away",
 }

@@ -83,7 +83,8 @@ number!(SocketValue: u32, [0, 1, 2, 100], rarely [65536, u32::MAX]);
 number!(SocketType: u32, [1, 1, 2, 5], rarely [3]);
 number!(/** UNIX, IP of both kinds, and netlink. */ Family: u32, [1, 2, 10], rarely [16]);
 number!(Lazy: u32, [0, 0, 1], rarely []);
-number!(/** Nothing, or to poll once, or again and again. */ Submitted: u32, [0, 1, 2], rarely []);
+number!(/** Nothing, to poll once, or again and again, or whom to tell. */ Submitted: u32,
+    [0, 1, 2, 3], rarely []);
 number!(Backlog: u32, [0, 1, 4], rarely []);
 flags!(EventfdFlags: u32, [1], rarely []);
 number!(Initial: u32, [0, 0, 1, 5], rarely [u32::MAX]);
