@@ -10,7 +10,8 @@ mod references;
 mod told;
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,6 +24,7 @@ use crate::build;
 use crate::context::Context;
 use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
+use crate::guest::selftests;
 use crate::mutants;
 use crate::progress::seconds;
 use crate::run;
@@ -68,6 +70,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["seed", "corpus", "update", "mutant", "reproduce"])]
     explain: bool,
 
+    /// Only runs the selftests on that kernel, and marks which lines of the page they reach
+    #[arg(long, conflicts_with_all = ["seed", "corpus", "update", "mutant", "reproduce", "explain"])]
+    selftests: bool,
+
     /// Fuzzes a kernel that is broken as this file of scripts/mutants/ says; nothing is kept
     #[arg(long, value_name = "NAME", conflicts_with = "update")]
     mutant: Option<String>,
@@ -92,6 +98,9 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
             page::explain(&page, &page::Reasons::read(&ctx.repo)?)?
         );
         return Ok(());
+    }
+    if args.selftests {
+        return mark_selftests(ctx, args.accel);
     }
     let folder = args.corpus.clone().unwrap_or_else(|| ctx.repo.join(CORPUS));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -150,6 +159,35 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     } else {
         never.show_unexplained(&points);
     }
+    Ok(())
+}
+
+/// Test programs that take long there and reach nothing that others do not.
+const SLOW: [&str; 3] = ["hostile", "kill_anywhere", "stress"];
+
+/// Runs the selftests, and marks what they reach.
+fn mark_selftests(ctx: &Context, accel: Accel) -> Result<()> {
+    let built = build::ensure(ctx, Flavour::Fuzz, &build::Args::default())?;
+    let (base, tree) = (built.tree.base.clone(), built.tree.path.clone());
+    let vmlinux = built.folder.join("vmlinux");
+    let kernel = run::booted(built, Flavour::Fuzz, accel);
+    let points = Points::read(&vmlinux, &lines::of_the_series(&base, &tree)?)?;
+    let log = tempfile::NamedTempFile::new()?;
+    let ran = selftests::run(
+        ctx,
+        &kernel,
+        &selftests::Choice {
+            without: &SLOW,
+            qemu: guest::watch(&points, log.path())?.into(),
+            ..selftests::Choice::default()
+        },
+    )?;
+    println!("{}", ran.tally);
+    let reached = told::translated(BufReader::new(File::open(log.path())?))?;
+    let page = ctx.repo.join(page::PAGE);
+    let reasons = page::Reasons::read(&ctx.repo)?;
+    let summary = page::mark(&page, &reasons, &points.lines_at(&reached), &tree)?;
+    println!("{summary}");
     Ok(())
 }
 

@@ -247,6 +247,7 @@ fn programs_call_what_is_described() {
     let record = Regex::new(r"@(\w+)=\{").unwrap();
     let mut called = BTreeSet::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../syzkaller/test");
+    let value = Regex::new(r"<?\br\d\b").unwrap();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let text = fs::read_to_string(&path).unwrap();
@@ -258,7 +259,7 @@ fn programs_call_what_is_described() {
             let place = format!("{}: {text}", path.display());
             let call = line.captures(text).expect(&place);
             let args = split(&call[3]);
-            for used in Regex::new(r"<?\br\d\b").unwrap().find_iter(&call[3]) {
+            for used in value.find_iter(&call[3]) {
                 let new = used.as_str().strip_prefix('<');
                 match new {
                     Some(new) => assert!(known.insert(new.to_owned()), "{place}"),

@@ -58,7 +58,7 @@ recipes! {
 
 /// All of them.
 pub fn all() -> impl Iterator<Item = Program> {
-    RECIPES.iter().map(|recipe| read(recipe))
+    RECIPES.iter().map(read)
 }
 
 /// One of them.

@@ -11,7 +11,7 @@ use kevent_fuzz::corpus;
 use kevent_fuzz::program::Program;
 
 use super::points::Points;
-use super::told::{Ear, Told};
+use super::told::{self, Ear, Told};
 use crate::cache::write_atomic;
 use crate::command::{check, command};
 use crate::context::Context;
@@ -120,10 +120,7 @@ impl<'a> Fuzzer<'a> {
             let boot = &boots(self.ctx.arch, self.kernel.flavour)[0];
             selftests::guest(self.ctx, self.kernel, boot, &archive, Mode::Exec)?
         };
-        guest
-            .command
-            .args(["-d", "in_asm", "-dfilter", &self.points.filter()]);
-        guest.command.arg("-D").arg(log.path());
+        guest.command.args(watch(self.points, log.path())?);
         let port = |name, ear: &Ear| RawPort {
             name,
             to: Box::new(ear.clone()),
@@ -151,7 +148,7 @@ impl<'a> Fuzzer<'a> {
         if let Some(step) = Arc::into_inner(step) {
             step.done();
         }
-        told.translated(BufReader::new(File::open(log.path())?))?;
+        told.anywhere = told::translated(BufReader::new(File::open(log.path())?))?;
         told.console = watch.console;
         told.time = start.elapsed();
         if watch.report.is_some() {
@@ -187,6 +184,13 @@ impl<'a> Fuzzer<'a> {
         words.push(format!("--corpus={CORPUS}"));
         exec::add(initramfs, &words)
     }
+}
+
+/// Options with which QEMU writes into a file which code of the series it translates.
+pub fn watch(points: &Points, log: &Path) -> Result<[String; 6]> {
+    let log = log.to_str().context("the path is no UTF-8")?;
+    let filter = points.filter();
+    Ok(["-d", "in_asm", "-dfilter", &filter, "-D", log].map(str::to_owned))
 }
 
 /// What the console and init say.

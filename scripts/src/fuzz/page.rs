@@ -1,6 +1,6 @@
 //! The page that tells what fuzzing reached, and of each line that it did not, why.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -18,6 +18,8 @@ pub const PAGE: &str = "Documentation/fuzzing.md";
 const REASONS: &str = "scripts/fuzz/unreached.toml";
 const BEGIN: &str = "<!-- reached: cargo xtask fuzz --update -->\n";
 const END: &str = "<!-- end of what was reached -->";
+/// Of a line that no program came to.
+const BY_SELFTESTS: &str = "the selftests reach it";
 
 /// Why lines are not reached: what a person wrote down.
 #[derive(Debug, Default, Deserialize)]
@@ -79,19 +81,10 @@ pub struct Never(Vec<Unreached>);
 
 impl Never {
     pub fn of(coverage: &Coverage, reasons: &Reasons, tree: &Path) -> Result<Never> {
-        let mut texts: BTreeMap<&str, String> = BTreeMap::new();
         let mut never = Vec::new();
-        for (line, how) in &coverage.lines {
-            if *how != How::Never {
-                continue;
-            }
-            if !texts.contains_key(&*line.file) {
-                let text = fs::read_to_string(tree.join(&line.file));
-                let text = text.with_context(|| format!("cannot read {}", line.file))?;
-                texts.insert(&line.file, text);
-            }
-            let text = texts[&*line.file].lines().nth(line.number as usize - 1);
-            let text = text.unwrap_or_default().trim().to_owned();
+        let lines = coverage.lines.iter();
+        for (line, _) in lines.filter(|(_, how)| **how == How::Never) {
+            let text = text_of(tree, line)?;
             let why = reasons.of(&line.file, &text).map(str::to_owned);
             never.push(Unreached {
                 line: line.clone(),
@@ -104,16 +97,40 @@ impl Never {
 
     /// The lines that a page has.
     fn parse(page: &str, reasons: &Reasons) -> Result<Never> {
-        let row = Regex::new(r"(?m)^\| (\S+):(\d+) \| `(.*)` \| .* \|$")?;
+        let row = Regex::new(r"(?m)^\| (\S+):(\d+) \| `(.*)` \| (.*) \|$")?;
         let mut never = Vec::new();
         for row in row.captures_iter(page) {
             let (file, text) = (row[1].to_owned(), row[3].replace("\\|", "|"));
-            let why = reasons.of(&file, &text).map(str::to_owned);
+            let why = match &row[4] {
+                BY_SELFTESTS => Some(BY_SELFTESTS),
+                _ => reasons.of(&file, &text),
+            };
+            let why = why.map(str::to_owned);
             let number = row[2].parse()?;
             let line = Line { file, number };
             never.push(Unreached { line, text, why });
         }
         Ok(Never(never))
+    }
+
+    /// Marks those that the selftests reach. The lines must be those of `tree`.
+    fn mark(&mut self, reached: &BTreeSet<&Line>, tree: &Path, reasons: &Reasons) -> Result<()> {
+        for Unreached { line, text, why } in &mut self.0 {
+            let now = text_of(tree, line)?;
+            ensure!(
+                now == *text,
+                "{}:{} is not what {PAGE} says",
+                line.file,
+                line.number
+            );
+            let why_not = || reasons.of(&line.file, text);
+            let now = match reached.contains(line) {
+                true => Some(BY_SELFTESTS),
+                false => why_not(),
+            };
+            *why = now.map(str::to_owned);
+        }
+        Ok(())
     }
 
     fn unexplained(&self) -> impl Iterator<Item = &Unreached> {
@@ -122,9 +139,12 @@ impl Never {
 
     pub fn summary(&self) -> String {
         let unexplained = self.unexplained().count();
+        let marked = |line: &&Unreached| line.why.as_deref() == Some(BY_SELFTESTS);
         format!(
-            "{} lines were never reached; of {unexplained} of them {REASONS} does not say why",
-            self.0.len()
+            "{} lines were never reached, of which the selftests reach {}; of {unexplained} of \
+             them {REASONS} does not say why",
+            self.0.len(),
+            self.0.iter().filter(marked).count()
         )
     }
 
@@ -155,6 +175,13 @@ impl Never {
     }
 }
 
+fn text_of(tree: &Path, line: &Line) -> Result<String> {
+    let text = fs::read_to_string(tree.join(&line.file));
+    let text = text.with_context(|| format!("cannot read {}", line.file))?;
+    let text = text.lines().nth(line.number as usize - 1);
+    Ok(text.unwrap_or_default().trim().to_owned())
+}
+
 /// Writes what this run reached between the marks of the page.
 pub fn update(
     page: &Path,
@@ -170,10 +197,29 @@ pub fn update(
 
 /// Puts the reasons of today into the page, whatever run it tells of. Returns how it now sums up.
 pub fn explain(page: &Path, reasons: &Reasons) -> Result<String> {
+    change(page, reasons, |_| Ok(()))
+}
+
+/// The same, and marks the lines of the page that the selftests have reached.
+pub fn mark(
+    page: &Path,
+    reasons: &Reasons,
+    reached: &BTreeSet<&Line>,
+    tree: &Path,
+) -> Result<String> {
+    change(page, reasons, |never| never.mark(reached, tree, reasons))
+}
+
+fn change(
+    page: &Path,
+    reasons: &Reasons,
+    how: impl FnOnce(&mut Never) -> Result<()>,
+) -> Result<String> {
     let text = fs::read_to_string(page);
     let text = text.with_context(|| format!("cannot read {}", page.display()))?;
-    let never = Never::parse(&text, reasons)?;
-    let old = Regex::new(r"(?m)^\d+ lines were never reached;[^|]*(\|[^\n]*\n)+")?;
+    let mut never = Never::parse(&text, reasons)?;
+    how(&mut never)?;
+    let old = Regex::new(r"(?m)^\d+ lines were never reached[^|]*(\|[^\n]*\n)+")?;
     ensure!(
         old.is_match(&text),
         "{PAGE} has no lines that were not reached"
@@ -282,7 +328,7 @@ mod tests {
         assert!(
             never
                 .summary()
-                .starts_with("2 lines were never reached; of 1 of them")
+                .starts_with("2 lines were never reached, of which the selftests reach 0; of 1 of")
         );
         let table = never.table();
         assert!(
@@ -321,6 +367,38 @@ mod tests {
         );
         explain(&page, &Reasons::default()).unwrap();
         assert_eq!(fs::read_to_string(&page).unwrap(), text);
+    }
+
+    #[test]
+    fn what_the_selftests_reach_stays_marked() {
+        let folder = tempfile::tempdir().unwrap();
+        let page = folder.path().join("page.md");
+        fs::write(folder.path().join("f.c"), "one\n  two\n").unwrap();
+        let line = |number| Line {
+            file: "f.c".to_owned(),
+            number,
+        };
+        let unreached = |number, text: &str| Unreached {
+            line: line(number),
+            text: text.to_owned(),
+            why: None,
+        };
+        let never = Never(vec![unreached(1, "one"), unreached(2, "two")]);
+        let text = format!("{}.\n\n{}", never.summary(), never.table());
+        fs::write(&page, &text).unwrap();
+        let (none, two) = (Reasons::default(), line(2));
+        let summary = mark(&page, &none, &[&two].into(), folder.path()).unwrap();
+        assert!(summary.contains("reach 1; of 1 of them"), "{summary}");
+        let marked = fs::read_to_string(&page).unwrap();
+        assert!(
+            marked.contains("| `two` | the selftests reach it |"),
+            "{marked}"
+        );
+        explain(&page, &none).unwrap();
+        assert_eq!(fs::read_to_string(&page).unwrap(), marked);
+        // Other sources.
+        fs::write(folder.path().join("f.c"), "none\n  two\n").unwrap();
+        assert!(mark(&page, &none, &[&two].into(), folder.path()).is_err());
     }
 
     #[test]

@@ -105,6 +105,12 @@ impl Points {
         self.at.values().collect()
     }
 
+    /// The lines with a place that is among these.
+    pub fn lines_at(&self, addresses: &BTreeSet<u64>) -> BTreeSet<&Line> {
+        let at = self.at.iter().filter(|(at, _)| addresses.contains(at));
+        at.map(|(_, line)| line).collect()
+    }
+
     /// Those that are left out, as nobody runs them.
     pub fn unused(&self) -> &BTreeSet<u64> {
         &self.unused

@@ -132,18 +132,19 @@ fn references(bytes: &Bytes<'_>, mut each: impl FnMut(u64, u64)) {
         if !bytes.is_code {
             continue;
         }
-        match *here {
+        let relative = match *here {
             // Calls and jumps.
-            [0xe8 | 0xe9, ref by @ ..] => number(by).map(|by| each(at, from(5, by))),
+            [0xe8 | 0xe9, ref by @ ..] => number(by).map(|by| from(5, by)),
             // Jumps on a condition; the address of what is so far from the next instruction.
-            [0x0f, 0x80..=0x8f, ref by @ ..] => number(by).map(|by| each(at, from(6, by))),
-            [0x8d, operand, ref by @ ..] if operand & 0xc7 == 5 => {
-                number(by).map(|by| each(at, from(6, by)))
-            }
+            [0x0f, 0x80..=0x8f, ref by @ ..] => number(by).map(|by| from(6, by)),
+            [0x8d, operand, ref by @ ..] if operand & 0xc7 == 5 => number(by).map(|by| from(6, by)),
             // Jumps to what is near.
-            [0xeb | 0x70..=0x7f, by, ..] => Some(each(at, from(2, (by as i8).into()))),
+            [0xeb | 0x70..=0x7f, by, ..] => Some(from(2, (by as i8).into())),
             _ => None,
         };
+        if let Some(to) = relative {
+            each(at, to);
+        }
     }
 }
 

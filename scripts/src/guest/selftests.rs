@@ -52,18 +52,22 @@ pub struct Choice {
     pub only: Option<Pattern>,
     /// Of these, only such; all without it.
     pub among: Option<&'static [&'static str]>,
+    /// And not these.
+    pub without: &'static [&'static str],
     /// The name of a boot; all without it.
     pub boot: Option<String>,
     /// What the time limits are multiplied with.
     pub patience: u32,
     /// Whether a boot ends with the first report of its kernel.
     pub until_report: bool,
+    /// More options of QEMU.
+    pub qemu: Vec<String>,
 }
 
 impl Choice {
     fn has(&self, program: &str) -> bool {
         let among = self.among.as_ref();
-        among.is_none_or(|among| among.contains(&program))
+        among.is_none_or(|among| among.contains(&program)) && !self.without.contains(&program)
     }
 }
 
@@ -125,7 +129,8 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
             limit: limit.as_secs(),
             patience,
         };
-        let guest = guest(ctx, kernel, boot, archive, mode)?;
+        let mut guest = guest(ctx, kernel, boot, archive, mode)?;
+        guest.command.args(&choice.qemu);
         let report = follow(boot, guest, limits, suite, choice.until_report)?;
         let console = format!("log/console-{}-{}", ctx.arch.name(), boot.name);
         let console = ctx.cache.join(console);

@@ -73,7 +73,9 @@ fn tsan_tests(ctx: &Context) -> Result<Vec<String>> {
             .join("userspace/kevent/tests/*.rs")
             .to_string_lossy(),
     )? {
-        let name = path?.file_stem().map(|name| name.display().to_string());
+        let name = path?
+            .file_stem()
+            .map(|name| name.to_string_lossy().into_owned());
         tests.extend(name.filter(|name| !NOT_TSAN.contains(&name.as_str())));
     }
     Ok(tests)
