@@ -137,23 +137,8 @@ impl Apt {
         let step = Step::start(format!("Downloading {package} {version}"));
         let mut apt = self.command("apt-get");
         apt.arg("download").arg(format!("{package}={version}"));
-        apt.current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let mut child = apt
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot start apt-get")?;
-        while child.try_wait()?.is_none() {
-            std::thread::sleep(Duration::from_millis(100));
-            let (done, all) = (size_below(&folder) >> 20, offer.size >> 20);
-            step.update(&format!("{done} of {all} MiB"));
-        }
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            bail!("`{}`: {}\n{text}", show(&apt), output.status);
-        }
+        apt.current_dir(&folder);
+        watch(&mut apt, &step, &[&folder], offer.size)?;
         let mut files = fs::read_dir(&folder)?;
         let file = files.next().context("apt-get downloaded nothing")??.path();
         let hash = sha256(&file)?;
@@ -169,7 +154,25 @@ impl Apt {
     }
 }
 
-fn size_below(folder: &Path) -> u64 {
+/// Runs an apt-get that downloads, and shows how much of `size` bytes is in `folders`.
+pub fn watch(apt: &mut Command, step: &Step, folders: &[&Path], size: u64) -> Result<()> {
+    apt.stdin(Stdio::null()).stdout(Stdio::null());
+    let child = apt.stderr(Stdio::piped()).spawn();
+    let mut child = child.with_context(|| format!("cannot start `{}`", show(apt)))?;
+    while child.try_wait()?.is_none() {
+        std::thread::sleep(Duration::from_millis(100));
+        let done: u64 = folders.iter().map(|folder| size_in(folder)).sum();
+        step.update(&format!("{} of {} MiB", done >> 20, size >> 20));
+    }
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        let text = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}`: {}\n{text}", show(apt), output.status);
+    }
+    Ok(())
+}
+
+fn size_in(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     files
         .filter_map(|file| Some(file.metadata().ok()?.len()))
@@ -222,6 +225,22 @@ mod tests {
         ];
         assert_eq!(suites("bookworm"), bookworm);
         assert_eq!(suites("sid"), ["unstable", "experimental"]);
+    }
+
+    #[test]
+    fn a_download_that_fails_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "content").unwrap();
+        assert_eq!(size_in(folder.path()), 7);
+        assert_eq!(size_in(&folder.path().join("nowhere")), 0);
+        let run = |script: &str| {
+            let mut apt = command("sh");
+            apt.args(["-c", script]);
+            watch(&mut apt, &Step::start("Testing"), &[folder.path()], 7)
+        };
+        run("true").unwrap();
+        let error = run("echo why >&2; exit 100").unwrap_err().to_string();
+        assert!(error.contains("100") && error.ends_with("why\n"), "{error}");
     }
 
     fn stanza(version: &str) -> String {

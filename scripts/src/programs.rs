@@ -9,6 +9,7 @@ mod userland;
 use std::fs;
 
 use anyhow::{Context as _, Result, bail};
+use clap::ValueEnum;
 
 use crate::arch::Arch;
 use crate::cache::write_atomic;
@@ -76,10 +77,8 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         Userland::ensure(ctx)?
     };
     let (mut new, mut wrong) = (versions(&userland), Vec::new());
-    for part in Part::ALL
-        .into_iter()
-        .filter(|part| args.part.is_none_or(|only| only == *part))
-    {
+    let parts = Part::value_variants().iter().copied();
+    for part in parts.filter(|part| args.part.is_none_or(|only| only == *part)) {
         let begin = std::time::Instant::now();
         let mut suites = Suites::default();
         let good = guest::run(ctx, &kernel, &userland, part, &args.only, |line| {

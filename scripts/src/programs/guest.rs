@@ -55,14 +55,10 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Part; 3] = [Part::Smp, Part::Counted, Part::Suites];
-
-    fn word(self) -> &'static str {
-        match self {
-            Part::Smp => "smp",
-            Part::Counted => "counted",
-            Part::Suites => "suites",
-        }
+    /// What the driver calls it, as the command line does.
+    fn word(self) -> String {
+        let value = self.to_possible_value().expect("no part is left out");
+        value.get_name().to_owned()
     }
 
     fn boot(self) -> Boot {
@@ -85,7 +81,7 @@ pub fn run(
 ) -> Result<bool> {
     let archive = {
         let _lock = ctx.lock()?;
-        pack(ctx, kernel, userland, &[part.word(), only])?
+        pack(ctx, kernel, userland, &[&part.word(), only])?
     };
     let guest = selftests::guest(ctx, kernel, &part.boot(), &archive, Mode::Exec)?;
     let (repo, (sender, lines)) = (&ctx.repo, mpsc::channel());
@@ -138,4 +134,18 @@ fn add_own(ctx: &Context, initramfs: &mut Initramfs) -> Result<()> {
         initramfs.program(&format!("/exec/files/{}", name.to_string_lossy()), &path);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_knows_each_part_by_its_name() {
+        let words: Vec<String> = Part::value_variants()
+            .iter()
+            .map(|part| part.word())
+            .collect();
+        assert_eq!(words, ["smp", "counted", "suites"]);
+    }
 }

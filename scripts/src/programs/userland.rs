@@ -3,11 +3,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::apt::watch;
 use crate::cache::{TEMPORARY, write_atomic};
 use crate::command::{check, command, show, stdout};
 use crate::context::Context;
@@ -236,25 +236,11 @@ impl Apt {
         let archives = self.folder.join("cache/archives");
         let step = Step::start(format!("Downloading {} packages", plan.len()));
         let mut apt = self.install()?;
-        apt.arg("--download-only")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        let mut child = apt
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot start apt-get")?;
-        let all = plan.iter().map(|package| package.size).sum::<u64>() >> 20;
-        while child.try_wait()?.is_none() {
-            std::thread::sleep(Duration::from_millis(100));
-            let done = (size_in(&archives) + size_in(&archives.join("partial"))) >> 20;
-            step.update(&format!("{done} of {all} MiB"));
-        }
-        let output = child.wait_with_output()?;
-        if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            bail!("`{}`: {}\n{text}", show(&apt), output.status);
-        }
-        step.done_with(&format!("{all} MiB"));
+        apt.arg("--download-only");
+        let size = plan.iter().map(|package| package.size).sum();
+        let partial = archives.join("partial");
+        watch(&mut apt, &step, &[&archives, &partial], size)?;
+        step.done_with(&format!("{} MiB", size >> 20));
         Ok(plan)
     }
 
@@ -278,13 +264,6 @@ impl Apt {
         step.done_with(&format!("{} packages", packages.len()));
         Ok(())
     }
-}
-
-fn size_in(folder: &Path) -> u64 {
-    let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files
-        .filter_map(|file| Some(file.metadata().ok()?.len()))
-        .sum()
 }
 
 #[cfg(test)]
