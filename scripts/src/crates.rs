@@ -106,6 +106,19 @@ impl Package {
     }
 }
 
+/// The version of a package in the lock of a folder here.
+pub fn locked_version(repo: &Path, folder: &str, name: &str) -> Result<String> {
+    let path = repo.join(folder).join("Cargo.lock");
+    let text = fs::read_to_string(&path);
+    let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+    let lockfile: Lockfile = toml::from_str(&text)?;
+    let mut locked = lockfile.package.into_iter();
+    let found = locked.find(|locked| locked.name == name);
+    Ok(found
+        .with_context(|| format!("{folder} has no {name}"))?
+        .version)
+}
+
 /// Copies the files of a package, without what cargo keeps there.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;

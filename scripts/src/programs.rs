@@ -14,6 +14,7 @@ use clap::ValueEnum;
 use crate::arch::Arch;
 use crate::cache::write_atomic;
 use crate::context::Context;
+use crate::crates;
 use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
 use crate::progress::seconds;
@@ -27,8 +28,9 @@ use userland::Userland;
 /// Runs servers and tests that people have on epoll, and on kevent by the library that is preloaded.
 ///
 /// A userland is made of the packages that apt has for this machine: nginx, haproxy, redis, Python with
-/// its tests, Node and wrk. In one boot with two processors each server runs on epoll and on kevent, is
-/// asked for numbers, and must answer with them, is driven by wrk or its own benchmark, and has its
+/// its tests, Node and wrk; a server on hyper and tokio is built here, on mio as it is and with the
+/// selector of `cargo xtask mio`. In one boot with two processors each server runs on epoll and on
+/// kevent, is asked for numbers, and must answer with them, is driven by wrk or its own benchmark, and has its
 /// system calls counted. In a boot that counts instructions those of each server are counted. In a third
 /// one, the tests of Python that have to do with events run on both. It fails when an answer is wrong or
 /// lacks, when a server on kevent has an epoll or no queue, and when a test fails on kevent only that is
@@ -63,6 +65,9 @@ const TOLD: [&str; 6] = [
     "nodejs",
     "wrk",
 ];
+/// The same of packages of cargo's registry, and whose lock has them.
+const LOCKED: [&str; 3] = ["hyper", "tokio", "mio"];
+const LOCK: &str = "userspace/programs";
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
     if args.draw {
@@ -76,7 +81,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         let _lock = ctx.lock()?;
         Userland::ensure(ctx)?
     };
-    let (mut new, mut wrong) = (versions(&userland), Vec::new());
+    let (mut new, mut wrong) = (versions(ctx, &userland)?, Vec::new());
     let parts = Part::value_variants().iter().copied();
     for part in parts.filter(|part| args.part.is_none_or(|only| only == *part)) {
         let begin = std::time::Instant::now();
@@ -120,12 +125,19 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     Ok(())
 }
 
-fn versions(userland: &Userland) -> Vec<Line> {
-    let versions = TOLD.iter().filter_map(|package| {
-        let version = userland.version(package)?;
+fn versions(ctx: &Context, userland: &Userland) -> Result<Vec<Line>> {
+    let line = |package: &str, version: &str| {
         Line::parse(&format!("VERSION package={package} version={version}"))
-    });
-    versions.collect()
+    };
+    let told = TOLD
+        .iter()
+        .filter_map(|package| line(package, &userland.version(package)?));
+    let mut versions: Vec<Line> = told.collect();
+    for package in LOCKED {
+        let version = crates::locked_version(&ctx.repo, LOCK, package)?;
+        versions.extend(line(package, &version));
+    }
+    Ok(versions)
 }
 
 /// Writes the tables of the document.

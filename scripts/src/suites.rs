@@ -7,6 +7,7 @@ mod list;
 mod results;
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -84,6 +85,16 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         true => Ok(()),
         false => bail!("{}", complaints.join("\n")),
     }
+}
+
+/// A program of ours on tokio, with mio as it is, and with the selector.
+pub fn on_tokio(ctx: &Context, name: &str) -> Result<[PathBuf; 2]> {
+    let mut suites = list::suites(&ctx.repo)?.into_iter();
+    let own = suites.find(|suite| suite.package.name == OWN);
+    let own = own.context("there is no such suite")?;
+    let folder = ctx.repo.join(own.folder.as_ref().context("it is ours")?);
+    let stock = build::stock_program(ctx, &folder, name)?;
+    Ok([stock, build::program(ctx, &own, name)?])
 }
 
 /// Puts a part into the document.

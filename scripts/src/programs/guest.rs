@@ -19,6 +19,7 @@ use crate::guest::selftests::{self, Kernel};
 use crate::guest::session::{Limits, RawPort};
 use crate::lines::Lines;
 use crate::run;
+use crate::suites;
 use crate::userspace::guest::Target;
 
 /// The files are in the guest's memory, twice while they are unpacked.
@@ -111,10 +112,13 @@ fn pack(ctx: &Context, kernel: &Kernel, userland: &Userland, words: &[&str]) -> 
     check(driver.args(["--bin", "drive"]))?;
     let mut library = target.preloaded(ctx, "build")?;
     check(library.arg("--release"))?;
+    let [epoll, kevent] = suites::on_tokio(ctx, "serve")?;
     let mut initramfs = run::initramfs(ctx, kernel, false)?;
     add_own(ctx, &mut initramfs)?;
     initramfs.program("/exec/drive", &target.built("drive"));
     initramfs.program("/exec/libepoll_kevent.so", &target.library("release"));
+    initramfs.program("/exec/serve-epoll", &epoll);
+    initramfs.program("/exec/serve-kevent", &kevent);
     userland.add(&mut initramfs)?;
     let words = std::iter::once("/exec/drive").chain(words.iter().copied());
     exec::argv(&mut initramfs, words);

@@ -7,13 +7,14 @@ use crate::guest::bench::Words;
 
 /// What a program is called in the table, and its way of being asked. Others have the names that their
 /// lines have.
-const TITLES: [(&str, &str); 7] = [
+const TITLES: [(&str, &str); 8] = [
     ("nginx", "nginx, 2 workers"),
     ("nginx-mutex", "nginx, `accept_mutex`"),
     ("nginx-reuseport", "nginx, `reuseport`"),
     ("haproxy", "haproxy before nginx"),
     ("asyncio", "CPython asyncio"),
     ("node", "Node http"),
+    ("hyper", "hyper on tokio"),
     ("redis", "redis"),
 ];
 const CASES: [(&str, &str); 4] = [

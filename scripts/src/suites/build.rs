@@ -162,6 +162,16 @@ pub fn program(ctx: &Context, suite: &Suite, name: &str) -> Result<PathBuf> {
     Ok(target.join("release").join(name))
 }
 
+/// The same with what it needs as cargo's registry has it.
+pub fn stock_program(ctx: &Context, folder: &Path, name: &str) -> Result<PathBuf> {
+    let target = ctx.cache.join("target-stock");
+    let mut cargo = cargo(ctx)?;
+    cargo.current_dir(folder).env("CARGO_TARGET_DIR", &target);
+    cargo.env("CARGO_PROFILE_RELEASE_STRIP", "true");
+    check(cargo.args(["build", "--release", "--locked", "--bin", name]))?;
+    Ok(target.join("release").join(name))
+}
+
 /// Builds the programs of a suite, and gives them with the folder that they run in.
 pub fn programs(ctx: &Context, suite: &Suite) -> Result<(PathBuf, Vec<Program>)> {
     let folder = prepare(ctx, suite)?;

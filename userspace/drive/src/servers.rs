@@ -73,17 +73,20 @@ pub enum Server {
     Haproxy,
     Asyncio,
     Node,
+    /// On tokio, and on mio as it is or with the selector: nothing is preloaded.
+    Hyper,
     Redis,
 }
 
 impl Server {
-    pub const ALL: [Server; 7] = [
+    pub const ALL: [Server; 8] = [
         Server::Nginx(Accept::Exclusive),
         Server::Nginx(Accept::Mutex),
         Server::Nginx(Accept::Reuseport),
         Server::Haproxy,
         Server::Asyncio,
         Server::Node,
+        Server::Hyper,
         Server::Redis,
     ];
 
@@ -95,6 +98,7 @@ impl Server {
             Server::Haproxy => "haproxy",
             Server::Asyncio => "asyncio",
             Server::Node => "node",
+            Server::Hyper => "hyper",
             Server::Redis => "redis",
         }
     }
@@ -105,6 +109,7 @@ impl Server {
             Server::Haproxy => 8082,
             Server::Asyncio => 8083,
             Server::Node => 8084,
+            Server::Hyper => 8085,
             Server::Redis => 6379,
         };
         SocketAddr::from(([127, 0, 0, 1], port))
@@ -115,7 +120,8 @@ impl Server {
         (self == Server::Haproxy).then_some(Server::Nginx(Accept::Exclusive))
     }
 
-    fn command(self) -> Command {
+    /// The program, put on a column.
+    fn command(self, column: Column) -> Command {
         let port = self.address().port().to_string();
         let file = |name: &str| format!("{FILES}/{name}");
         let (program, arguments) = match self {
@@ -133,6 +139,10 @@ impl Server {
             ),
             Server::Asyncio => ("python3", vec![file("server.py"), port]),
             Server::Node => ("node", vec![file("server.js"), port]),
+            Server::Hyper => match column {
+                Column::Epoll => ("/exec/serve-epoll", vec![port]),
+                Column::Kevent => ("/exec/serve-kevent", vec![port]),
+            },
             Server::Redis => {
                 let words = [
                     "--port",
@@ -149,6 +159,9 @@ impl Server {
         };
         let mut command = self::program(program);
         command.args(arguments);
+        if self != Server::Hyper {
+            column.apply(&mut command);
+        }
         command
     }
 }
@@ -187,12 +200,11 @@ impl Running {
             let path = format!("{PLACE}/nginx.conf");
             fs::write(&path, text).map_err(|error| format!("{path}: {error}"))?;
         }
-        let mut command = server.command();
+        let mut command = server.command(column);
         command
             .current_dir(PLACE)
             .stdin(Stdio::null())
             .stdout(Stdio::null());
-        column.apply(&mut command);
         let child = command.spawn();
         let child = child.map_err(|error| format!("{:?}: {error}", command.get_program()))?;
         let mut running = Running { child, behind };
@@ -259,5 +271,13 @@ mod tests {
         assert!(!command.get_envs().any(|(name, _)| name == "LD_PRELOAD"));
         Column::Kevent.apply(&mut command);
         assert!(command.get_envs().any(|(name, _)| name == "LD_PRELOAD"));
+    }
+
+    #[test]
+    fn what_has_the_selector_has_no_library() {
+        let [epoll, kevent] = Column::BOTH.map(|column| Server::Hyper.command(column));
+        assert_ne!(epoll.get_program(), kevent.get_program());
+        assert_eq!(kevent.get_envs().count(), epoll.get_envs().count());
+        assert!(Server::Node.command(Column::Kevent).get_envs().count() > 1);
     }
 }
