@@ -5,6 +5,7 @@ mod guest;
 mod hello;
 mod list;
 mod results;
+mod told;
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,10 +19,10 @@ use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
 use crate::progress::Step;
 use crate::run;
-use crate::tables::between;
 use guest::Built;
 use list::Suite;
 use results::Results;
+use told::Told;
 
 /// Runs the tests that packages bring, in the guest, on epoll and on kevent.
 ///
@@ -34,12 +35,16 @@ use results::Results;
 #[derive(clap::Args)]
 pub struct Args {
     /// Only this suite
-    #[arg(long, value_name = "NAME", conflicts_with = "update")]
+    #[arg(long, value_name = "NAME")]
     only: Option<String>,
 
-    /// Write the table of Documentation/suites.md
+    /// Writes what came to bench/results/ and Documentation/suites.md
     #[arg(long)]
     update: bool,
+
+    /// Makes the tables of the document from bench/results/, and nothing else
+    #[arg(long, conflicts_with_all = ["only", "update"])]
+    draw: bool,
 
     /// What runs the guest's instructions
     #[arg(long, value_enum, default_value_t = Accel::Tcg)]
@@ -51,6 +56,9 @@ const DOCUMENT: &str = "Documentation/suites.md";
 const OWN: &str = "kevent-programs";
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
+    if args.draw {
+        return draw(ctx, &Told::read(&ctx.repo)?);
+    }
     if ctx.arch != Arch::X86_64 {
         bail!("the suites are built for this machine: x86_64");
     }
@@ -69,16 +77,17 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let lines = guest::run(ctx, &kernel, &built)?;
     let results = Results::parse(&lines)?;
     println!("{}", results.table());
-    let mut parts = vec![("suites", results.document(&built, &known)?)];
+    let mut new = results.told(&built)?;
     let mut own = built.iter().map(|built| &built.suite);
     if let Some(own) = own.find(|suite| suite.package.name == OWN) {
-        parts.push(("hello", hello::measure(ctx, &kernel, own)?));
+        new.extend(hello::measure(ctx, &kernel, own)?);
     }
-    for (name, text) in &parts {
-        println!("{text}");
-        if args.update {
-            write(ctx, name, text)?;
-        }
+    new.iter().for_each(|line| println!("{line}"));
+    if args.update {
+        let mut told = Told::read(&ctx.repo)?;
+        told.renew(new);
+        told.write(&ctx.repo)?;
+        draw(ctx, &told)?;
     }
     let complaints = results.complaints(&built, &known)?;
     match complaints.is_empty() {
@@ -97,16 +106,11 @@ pub fn on_tokio(ctx: &Context, name: &str) -> Result<[PathBuf; 2]> {
     Ok([stock, build::program(ctx, &own, name)?])
 }
 
-/// Puts a part into the document.
-fn write(ctx: &Context, name: &str, part: &str) -> Result<()> {
+/// Writes the tables of the document.
+fn draw(ctx: &Context, told: &Told) -> Result<()> {
     let path = ctx.repo.join(DOCUMENT);
-    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
-    let marker = |end: &str| format!("<!-- {name}-{end} -->\n");
-    let part = format!("\n{part}\n");
-    write_atomic(
-        &path,
-        between(&text, &marker("begin"), &marker("end"), &part)?,
-    )
+    let old = fs::read_to_string(&path).with_context(|| format!("cannot read {DOCUMENT}"))?;
+    write_atomic(&path, told.drawn(&ctx.repo, &old)?)
 }
 
 fn built(ctx: &Context, suites: Vec<Suite>) -> Result<Vec<Built>> {

@@ -1,6 +1,6 @@
 //! What the runner in the guest tells of the tests, and what follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, bail};
 use comfy_table::{Table, presets};
@@ -135,51 +135,38 @@ impl Results {
         Ok(complaints)
     }
 
-    /// For the document: a row for each suite and column, and what differs.
-    pub fn document(&self, built: &[Built], known: &[Difference]) -> Result<String> {
-        let mut text = String::from(
-            "| suite | on kevent by | tests | passed on epoll | failed | passed on kevent | failed | ignored |\n\
-             |---|---|--:|--:|--:|--:|--:|--:|\n",
-        );
-        let mut notes = String::new();
+    /// For the file of results: a line for each suite, and for each test that failed.
+    pub fn told(&self, built: &[Built]) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
         for Built { suite, .. } in built {
             let name = &suite.package.name;
-            let sides = Column::ALL.map(|column| self.side(name, column));
-            let [epoll, kevent] = sides;
-            let [epoll, kevent] = [epoll?, kevent?];
-            let passed = |side: &Side| side.count(Outcome::Passed) + side.count(Outcome::Again);
-            text.push_str(&format!(
-                "| {name} {} | {} | {} | {} | {} | {} | {} | {} |\n",
+            let epoll = self.side(name, Column::Epoll)?;
+            let kevent = self.side(name, Column::Kevent)?;
+            let mut line = format!(
+                "SUITE suite={name} version={} tests={}",
                 suite.package.version,
-                suite.by.text(),
-                kevent.tests.len(),
-                passed(epoll),
-                epoll.count(Outcome::Failed),
-                passed(kevent),
-                kevent.count(Outcome::Failed),
-                kevent.count(Outcome::Ignored),
-            ));
-            for test in epoll.tests.keys().filter(|test| epoll.has_failed(test)) {
-                let on = if kevent.has_failed(test) {
-                    "both"
-                } else {
-                    "epoll alone"
+                kevent.tests.len()
+            );
+            for (column, side) in [("epoll", epoll), ("kevent", kevent)] {
+                let passed = side.count(Outcome::Passed) + side.count(Outcome::Again);
+                let failed = side.count(Outcome::Failed);
+                line += &format!(" {column}-passed={passed} {column}-failed={failed}");
+            }
+            lines.push(format!("{line} ignored={}", kevent.count(Outcome::Ignored)));
+            let tests = epoll.tests.keys().chain(kevent.tests.keys());
+            for test in tests.collect::<BTreeSet<_>>() {
+                let on = match (epoll.has_failed(test), kevent.has_failed(test)) {
+                    (true, true) => "both",
+                    (true, false) => "epoll",
+                    (false, true) => "kevent",
+                    (false, false) => continue,
                 };
-                notes.push_str(&format!("* {name}: `{test}` fails on {on}.\n"));
-            }
-            for test in self.differences(name)? {
-                let mut known = known.iter();
-                let known = known.find(|known| known.suite == *name && known.test == test);
-                let reason = known.map_or("not known why", |known| known.reason.trim());
-                notes.push_str(&format!(
-                    "* {name}: `{test}` fails on kevent alone: {reason}\n"
-                ));
+                let (program, test) = test.split_once(' ').context("a test has a program")?;
+                let place = format!("suite={name} on={on}");
+                lines.push(format!("FAILED {place} program={program} test={test}"));
             }
         }
-        if notes.is_empty() {
-            notes.push_str("No test fails.\n");
-        }
-        Ok(format!("{text}\n{notes}"))
+        Ok(lines)
     }
 
     /// For the terminal.
@@ -243,12 +230,10 @@ mod tests {
     fn what_fails_on_both_is_no_difference() {
         let results = results(GOOD);
         assert!(results.complaints(&built(), &[]).unwrap().is_empty());
-        let text = results.document(&built(), &[]).unwrap();
-        assert!(
-            text.contains("| selector of mio | 2 | 1 | 1 | 1 | 1 | 0 |"),
-            "{text}"
-        );
-        assert!(text.contains("* tokio: `udp c` fails on both."), "{text}");
+        let told = results.told(&built()).unwrap();
+        let end = "tests=2 epoll-passed=1 epoll-failed=1 kevent-passed=1 kevent-failed=1 ignored=0";
+        assert!(told[0].ends_with(end), "{told:?}");
+        assert_eq!(told[1..], ["FAILED suite=tokio on=both program=udp test=c"]);
     }
 
     #[test]
@@ -263,8 +248,11 @@ mod tests {
         };
         let known = [known];
         assert!(results.complaints(&built(), &known).unwrap().is_empty());
-        let text = results.document(&built(), &known).unwrap();
-        assert!(text.contains("alone: as it says\n"), "{text}");
+        let told = results.told(&built()).unwrap();
+        assert_eq!(
+            told[1],
+            "FAILED suite=tokio on=kevent program=udp test=a::b"
+        );
     }
 
     #[test]
