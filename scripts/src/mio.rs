@@ -3,12 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
+use crate::arch::Arch;
 use crate::cache::{TEMPORARY, sha256, stamped, write_atomic};
+use crate::command;
 use crate::context::Context;
 use crate::crates::{self, Package};
 use crate::edits;
+use crate::test::cargo::cargo;
+use crate::userspace::guest::has_library;
 
 /// Makes a mio that has kevent, to build any program on tokio with.
 ///
@@ -16,7 +20,11 @@ use crate::edits;
 /// and puts a copy with the selector into the cache. Prints what a program's Cargo.toml has to say to
 /// be built with it. Nothing is done when nothing has changed.
 #[derive(clap::Args)]
-pub struct Args {}
+pub struct Args {
+    /// Also compile it with each set of features that changes it, for the architecture of --arch
+    #[arg(long)]
+    check: bool,
+}
 
 /// What comes from elsewhere, and where it goes: the consumer of a ring, which the models check.
 const SHARED: [(&str, &str); 3] = [
@@ -34,8 +42,17 @@ const SHARED: [(&str, &str); 3] = [
 /// The folder here whose files go to mio's folder of selectors.
 const SELECTOR: &str = "userspace/mio/selector";
 
-pub fn run(ctx: &Context, _: Args) -> Result<()> {
+/// Sets of features with which the selector is another.
+const FEATURES: [&str; 3] = ["os-poll", "os-poll,os-ext", "os-poll,os-ext,net"];
+
+pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let folder = ensure(ctx)?;
+    if args.check {
+        match check(ctx)? {
+            Ok(done) => println!("{done} sets of features compile for {}", ctx.arch.name()),
+            Err(lacks) => bail!(lacks),
+        }
+    }
     let version = package(&ctx.repo)?.version;
     println!("{}\n", folder.display());
     println!("[patch.crates-io]");
@@ -74,6 +91,28 @@ pub fn ensure(ctx: &Context) -> Result<PathBuf> {
     fs::rename(&new, &folder).with_context(|| format!("cannot make {}", folder.display()))?;
     write_atomic(&stamp, content)?;
     Ok(folder)
+}
+
+/// Whether it applies and compiles for the context's architecture. Says how often, or what this machine
+/// lacks for that.
+pub fn check(ctx: &Context) -> Result<std::result::Result<usize, String>> {
+    let triple = match ctx.arch {
+        Arch::X86_64 => "x86_64-unknown-linux-gnu",
+        Arch::Arm64 => "aarch64-unknown-linux-gnu",
+        Arch::Um => return Ok(Err("programs are not brought to User-Mode Linux".to_owned())),
+    };
+    if let Err(lacks) = has_library(triple)? {
+        return Ok(Err(lacks));
+    }
+    let folder = ensure(ctx)?;
+    for features in FEATURES {
+        let mut cargo = cargo(ctx)?;
+        cargo.current_dir(&folder).args(["check", "--locked"]);
+        cargo.args(["--target", triple, "--features", features]);
+        cargo.env("CARGO_TARGET_DIR", ctx.cache.join("target-mio"));
+        command::check(&mut cargo)?;
+    }
+    Ok(Ok(FEATURES.len()))
 }
 
 /// Puts the selector into a mio.

@@ -15,12 +15,14 @@ use crate::guest::boot::Accel;
 use crate::guest::results::Tally;
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
-use crate::{abi, bench, build, detectors, mutants, run, series, setup, stress, tree, userspace};
+use crate::{
+    abi, bench, build, detectors, mio, mutants, run, series, setup, stress, tree, userspace,
+};
 
 /// Runs every test of the project.
 ///
-/// These are the tests on this machine, the model of the ring under loom, the binary interface,
-/// the series, and the selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64;
+/// These are the tests on this machine, the selector of mio compiled, the model of the ring under
+/// loom, the binary interface, the series, and the selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64;
 /// and the instructions per event against those that are checked in.
 /// With --arch, they run on that architecture alone. A step that fails does not keep the others
 /// from running. Ends with the time of each step against what two processors need, and the counts.
@@ -129,6 +131,12 @@ fn check_abi(ctx: &Context, _: &Args) -> Result<Ended> {
     abi::check(ctx).map(|_| passed(1))
 }
 
+/// Whether the selector still applies to mio, and compiles.
+fn check_mio(ctx: &Context, _: &Args) -> Result<Ended> {
+    let checked = mio::check(ctx)?;
+    Ok(checked.map_or_else(|lacks| Ended::skipped(&lacks), passed))
+}
+
 fn build_linux(ctx: &Context, _: &Args) -> Result<Ended> {
     build::ensure(ctx, Flavour::Ordinary, &build::Args::default()).map(|_| Ended::default())
 }
@@ -194,7 +202,7 @@ const ON_DEBUG: &[&str] = &["fault", "fd", "get", "hostile", "init", "mix", "rin
 const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 25] = [
+const STEPS: [Step; 27] = [
     step("setup", 150, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
@@ -205,6 +213,8 @@ const STEPS: [Step; 25] = [
         userspace::on_this_machine(ctx)
     }),
     step("miri", 45, None, |ctx, _| userspace::under_miri(ctx)),
+    step("mio", 5, None, check_mio),
+    step("mio arm64", 4, None, check_mio).on(Arch::Arm64),
     step("abi", 10, Some("setup"), check_abi),
     step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),

@@ -56,14 +56,8 @@ impl Target {
             }
             Arch::Um => return Ok(Err("programs are not brought to User-Mode Linux".to_owned())),
         };
-        let mut rustc = command(in_path("rustc").context("rustc not found")?);
-        rustc.args(["--print", "target-libdir", "--target", triple]);
-        let library = PathBuf::from(stdout(&mut rustc)?).join("libstd-*.rlib");
-        if glob::glob(&library.to_string_lossy())?.next().is_none() {
-            let advice = format!(
-                "no standard library for {triple}; with rustup: rustup target add {triple}"
-            );
-            return Ok(Err(advice));
+        if let Err(lacks) = has_library(triple)? {
+            return Ok(Err(lacks));
         }
         Ok(Ok(Target {
             triple,
@@ -162,6 +156,19 @@ impl Target {
         tests.retain(|path| path.is_file());
         Ok(tests)
     }
+}
+
+/// Whether rustc has its standard library for a target; else what to do.
+pub fn has_library(triple: &str) -> Result<std::result::Result<(), String>> {
+    let mut rustc = command(in_path("rustc").context("rustc not found")?);
+    rustc.args(["--print", "target-libdir", "--target", triple]);
+    let library = PathBuf::from(stdout(&mut rustc)?).join("libstd-*.rlib");
+    Ok(match glob::glob(&library.to_string_lossy())?.next() {
+        Some(_) => Ok(()),
+        None => Err(format!(
+            "no standard library for {triple}; with rustup: rustup target add {triple}"
+        )),
+    })
 }
 
 fn files(pattern: &Path) -> Result<Vec<PathBuf>> {
