@@ -837,12 +837,6 @@ ACT void fail_nth(unsigned int nr)
 	write_file("/proc/thread-self/fail-nth", text);
 }
 
-/* For all programs: what is traced takes other ways than what is not. */
-ACT void trace(unsigned int on)
-{
-	write_file("/sys/kernel/tracing/events/kevent/enable", on ? "1" : "0");
-}
-
 ACT void nap(unsigned int us)
 {
 	usleep(us % 4096);

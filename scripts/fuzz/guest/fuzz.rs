@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ unsafe extern "C" {
 
 /// What was reached counts if it is reached again, of so many times.
 const AGAIN: usize = 2;
+/// The last part of the time, in which tracepoints are on: what is traced takes other ways.
+const TRACED: u32 = 8;
 /// How often the one who follows is told.
 const STATUS: Duration = Duration::from_secs(10);
 
@@ -51,6 +53,7 @@ struct Shared {
     edges: BTreeSet<u64>,
     status: Status,
     told: Duration,
+    traced: bool,
     /// A process cannot be killed: that is the end.
     stuck: bool,
 }
@@ -59,6 +62,8 @@ struct Fuzzer {
     plan: Plan,
     start: Instant,
     shared: Mutex<Shared>,
+    /// Who runs a program reads it.
+    gate: RwLock<()>,
 }
 
 pub fn run(plan: Plan) -> Result<()> {
@@ -86,6 +91,7 @@ pub fn run(plan: Plan) -> Result<()> {
             },
             ..Shared::default()
         }),
+        gate: RwLock::new(()),
     };
     thread::scope(|scope| {
         for (number, mut lane) in lanes.into_iter().enumerate() {
@@ -136,8 +142,16 @@ impl Fuzzer {
         if let Some(program) = shared.recipes.pop() {
             return Some((program, false));
         }
-        if self.start.elapsed() >= self.plan.time {
+        let now = self.start.elapsed();
+        if now >= self.plan.time {
             return None;
+        }
+        if !shared.traced && now >= self.plan.time - self.plan.time / TRACED {
+            shared.traced = true;
+            shared.recipes = recipe::all().collect();
+            drop(shared);
+            self.trace();
+            return self.next(dice);
         }
         if shared.corpus.is_empty() || dice.random_ratio(1, 10) {
             return Some((Program::new(dice), false));
@@ -150,6 +164,14 @@ impl Fuzzer {
         let mut program = shared.corpus[from..].choose(dice).cloned()?;
         mutate(&mut program, &shared.corpus, dice);
         Some((program, false))
+    }
+
+    /// Turns tracepoints on while no program runs: QEMU may run an instruction that was changed for
+    /// a moment, if another processor changes it meanwhile, and then Linux finds a breakpoint.
+    fn trace(&self) {
+        let _closed = self.gate.write().expect("nobody panics with it");
+        let _ = fs::write("/sys/kernel/tracing/options/record-cmd", "0");
+        let _ = fs::write("/sys/kernel/tracing/events/kevent/enable", "1");
     }
 
     /// Runs a program, and keeps what it needs to reach what none did before.
@@ -195,7 +217,10 @@ impl Fuzzer {
     }
 
     fn run(&self, lane: &mut Lane, program: &Program) -> Result<Reached, Stuck> {
-        let reached = lane.run(program)?;
+        let reached = {
+            let _open = self.gate.read().expect("nobody panics with it");
+            lane.run(program)?
+        };
         let mut shared = self.shared();
         shared.status.programs += 1;
         shared.status.calls += program.calls() as u64;

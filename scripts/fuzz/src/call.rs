@@ -158,7 +158,6 @@ calls! {
     OwnLimit = own_limit(watches: Watches), 1 0;
     LimitFiles = limit_files(files: Files), 0 1;
     FailNth = fail_nth(nr: Nth), 2 4;
-    Trace = trace(on: Switch), 1 1;
     Nap = nap(us: Microseconds), 0 3;
 }
 

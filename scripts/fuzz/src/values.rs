@@ -105,7 +105,6 @@ number!(/** USR1 interrupts, USR2 is for a signalfd, KILL ends all. */ Signal: i
 number!(Watches: u32, [0, 1, 2, 3], rarely [1000]);
 number!(Files: u32, [4096], rarely [0, 8, 16]);
 number!(Nth: u32, [1, 2, 3, 4, 5, 6, 7, 8], rarely [0, 9, 10, 12, 16, 20]);
-number!(Switch: u32, [0, 0, 1], rarely []);
 number!(Microseconds: u32, [1, 50, 200, 1000], rarely [4000]);
 number!(/** Of the first page of a ring. */ Word: u32,
     // Words and data of the first slots, ids, and the header.
