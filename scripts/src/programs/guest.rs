@@ -31,13 +31,14 @@ const LIMITS: Limits = Limits {
 };
 
 /// What the guest has in place of a machine's own `/etc`.
-const ETC: [(&str, &str); 4] = [
+const ETC: [(&str, &str); 5] = [
     (
         "passwd",
         "root:x:0:0:root:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
     ),
     ("group", "root:x:0:\nnogroup:x:65534:\n"),
     ("hosts", "127.0.0.1 localhost\n::1 localhost\n"),
+    ("services", "http 80/tcp\n"),
     (
         "nsswitch.conf",
         "passwd: files\ngroup: files\nhosts: files\n",

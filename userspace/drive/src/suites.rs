@@ -19,13 +19,16 @@ const AGAIN: usize = 3;
 
 /// Seconds that a module may take.
 const LIMIT: &str = "1200";
+/// Seconds that a test may take that is run again by itself.
+const ALONE: &str = "300";
 
 type Outcomes = BTreeMap<String, String>;
 
 /// Runs all that are wanted. Each outcome is a line, `AGAIN` for those of later turns.
 pub fn run(wanted: impl Fn(&str) -> bool) -> Result<(), String> {
     for module in modules()?.iter().filter(|module| wanted(module)) {
-        let [epoll, kevent] = Column::BOTH.map(|column| turn("TEST", column, &[module.as_str()]));
+        let [epoll, kevent] =
+            Column::BOTH.map(|column| turn("TEST", column, LIMIT, &[module.as_str()]));
         let (epoll, kevent) = (epoll?, kevent?);
         let differ: Vec<&str> = kevent
             .iter()
@@ -35,7 +38,7 @@ pub fn run(wanted: impl Fn(&str) -> bool) -> Result<(), String> {
         for _ in 0..AGAIN {
             for test in &differ {
                 for column in Column::BOTH {
-                    turn("AGAIN", column, &[test])?;
+                    turn("AGAIN", column, ALONE, &[test])?;
                 }
             }
         }
@@ -66,10 +69,10 @@ fn module(file: &str) -> Option<String> {
     Some(format!("test.{PACKAGE}.{name}"))
 }
 
-fn turn(line: &str, column: Column, tests: &[&str]) -> Result<Outcomes, String> {
+fn turn(line: &str, column: Column, limit: &str, tests: &[&str]) -> Result<Outcomes, String> {
     let mut python = program("timeout");
     python
-        .args(["-s", "KILL", LIMIT, "python3", &format!("{FILES}/suite.py")])
+        .args(["-s", "KILL", limit, "python3", &format!("{FILES}/suite.py")])
         .args(tests);
     python
         .stdin(Stdio::null())
