@@ -163,8 +163,8 @@ mod tests {
         let suites = suites(repo()).unwrap();
         let tokio = suites.iter().find(|suite| suite.package.name == "tokio");
         let has = |name| tokio.unwrap().has(name).unwrap();
-        assert!(has("tcp_echo") && has("time_sleep"));
-        assert!(!has("fs_file") && !has("time_wasm"));
+        assert!(has("tcp_echo") && has("fs_file"));
+        assert!(!has("fs_uring_read") && !has("time_wasm"));
     }
 
     #[test]
