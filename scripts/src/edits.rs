@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
+use similar::{ChangeTag, TextDiff};
 
 /// Every edit of one file of Linux.
 #[derive(Debug, Deserialize)]
@@ -65,6 +66,19 @@ impl Edit {
         }
         new.push_str(&all[end..].concat());
         Ok(new)
+    }
+
+    /// How many lines it adds, as a diff counts.
+    pub fn added(&self) -> usize {
+        let old = match &self.replace {
+            Some(replace) => format!("{}\n", replace.trim_end_matches('\n')),
+            None => String::new(),
+        };
+        let diff = TextDiff::from_lines(old.as_str(), &self.lines);
+        let changes = diff.iter_all_changes();
+        changes
+            .filter(|change| change.tag() == ChangeTag::Insert)
+            .count()
     }
 
     fn find(&self, anchor: &str, all: &[&str]) -> Result<usize> {

@@ -17,8 +17,14 @@ const FOLDERS: [(&str, &str); 4] = [
     ("Documentation", "Documentation"),
 ];
 
+/// The folder of the manifest, with the texts of the series.
+pub const SERIES: &str = "scripts/series";
+
 /// Edits of existing files, not files.
 pub const EDITS: &str = "linux/edits";
+
+/// The one file of Linux that is edited by a fragment.
+pub const MAINTAINERS: &str = "MAINTAINERS";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,7 +1,9 @@
 //! `cargo xtask series`: makes patches/ from the sources, and checks them.
 
 mod compose;
+mod counts;
 mod mail;
+mod texts;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,9 +14,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::cache::write_atomic;
 use crate::context::Context;
 use crate::git::{Git, Keep, Scratch};
+use crate::manifest::{Manifest, SERIES};
 use crate::progress::Step;
 use crate::tables;
 use crate::tree::{self, Base};
+use texts::Texts;
 
 /// Makes patches/ from the sources, byte for byte the same wherever it is made.
 ///
@@ -38,6 +42,9 @@ pub struct Args {
 
 /// The cover letter's file.
 pub const COVER: &str = "0000-cover-letter.patch";
+
+/// What the cover letter is made from, beside the manifest.
+const TEXT: &str = "cover.txt";
 
 /// The files of the series by name.
 type Patches = BTreeMap<String, Vec<u8>>;
@@ -104,13 +111,16 @@ struct Made {
 fn make(repo: &Path, cache: &Path, base: &Base, signoff: Option<&str>) -> Result<Made> {
     let scratch = Scratch::new(&base.git, cache, Keep::Nothing, &base.commit)?;
     let git = &scratch.git;
-    let series = compose::compose(repo, git, &base.commit, signoff)?;
+    let manifest = Manifest::read(&repo.join(SERIES))?;
+    let counts = counts::counts(repo, &manifest)?;
+    let series = compose::compose(repo, git, &base.commit, &manifest, &counts, signoff)?;
     let commits = compose::import(git, &base.commit, &series)?;
     let tip = commits.last().context("the manifest has no patch")?;
+    if base.pinned {
+        counts::compare(git, &base.commit, &commits, &counts)?;
+    }
     let mut patches = mail::format(git, &base.commit, tip)?;
-    let cover = repo.join("scripts/series/cover.txt");
-    let text = fs::read_to_string(&cover);
-    let text = text.with_context(|| format!("cannot read {}", cover.display()))?;
+    let text = Texts::new(repo.join(SERIES), &counts).read(TEXT)?;
     let parts = series.iter().map(|commit| commit.part.clone());
     let parts: Vec<_> = parts.collect();
     let cover = mail::cover(git, base, &commits, &parts, &text)?;

@@ -6,12 +6,18 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+use super::counts::{Count, LARGE};
+use super::texts::Texts;
 use crate::edits::{self, Edits};
 use crate::git::Git;
-use crate::manifest::{self, EDITS, Manifest, Patch, Source, Sources, kernel_path};
+use crate::manifest::{
+    self, EDITS, MAINTAINERS, Manifest, Patch, SERIES, Source, Sources, kernel_path,
+};
 
-const MAINTAINERS: &str = "MAINTAINERS";
 const BRANCH: &str = "refs/heads/series";
+
+/// How a message begins to say why its patch has more than [`LARGE`] lines.
+const REASON: &str = "The patch is large";
 
 /// One commit of the series.
 pub struct Commit {
@@ -25,9 +31,15 @@ pub struct Commit {
 }
 
 /// Every commit, in order.
-pub fn compose(repo: &Path, git: &Git, base: &str, signoff: Option<&str>) -> Result<Vec<Commit>> {
-    let series = repo.join("scripts/series");
-    let manifest = Manifest::read(&series)?;
+pub fn compose(
+    repo: &Path,
+    git: &Git,
+    base: &str,
+    manifest: &Manifest,
+    counts: &[Count],
+    signoff: Option<&str>,
+) -> Result<Vec<Commit>> {
+    let texts = Texts::new(repo.join(SERIES), counts);
     let sources = manifest::sources(repo)?;
     let mut composer = Composer {
         git,
@@ -35,17 +47,15 @@ pub fn compose(repo: &Path, git: &Git, base: &str, signoff: Option<&str>) -> Res
         claims: manifest.claims(&sources)?,
         edits: edits::read(&repo.join(EDITS))?,
         fragment: fragment(repo, &manifest.author, signoff),
-        manifest: &manifest,
+        manifest,
         sources: &sources,
         edited: BTreeMap::new(),
     };
     composer.check()?;
     let mut commits = Vec::new();
-    for (index, patch) in manifest.patch.iter().enumerate() {
-        let path = series.join(&patch.message);
-        let message = fs::read_to_string(&path);
-        let message = message.with_context(|| format!("cannot read {}", path.display()))?;
-        check_message(&message).with_context(|| path.display().to_string())?;
+    for (index, (patch, count)) in manifest.patch.iter().zip(counts).enumerate() {
+        let message = texts.read(&patch.message)?;
+        check_message(&message, count.total()).with_context(|| patch.message.clone())?;
         commits.push(Commit {
             part: patch.part.clone(),
             message: match signoff {
@@ -216,7 +226,8 @@ fn fragment(repo: &Path, project: &str, sender: Option<&str>) -> Option<String> 
     Some(text.replace(project, sender.unwrap_or(project)))
 }
 
-fn check_message(message: &str) -> Result<()> {
+/// Fails unless the message of a patch that adds this many lines has its form.
+pub fn check_message(message: &str, added: usize) -> Result<()> {
     let mut lines = message.lines();
     let subject = lines.next().unwrap_or_default();
     ensure!(!subject.trim().is_empty(), "the first line is the subject");
@@ -227,6 +238,11 @@ fn check_message(message: &str) -> Result<()> {
     ensure!(message.ends_with('\n'), "it does not end with a newline");
     // A sign-off is a person's statement; `--signoff` makes it.
     ensure!(!message.contains("Signed-off-by:"), "it has a sign-off");
+    let words: Vec<&str> = message.split_whitespace().collect();
+    ensure!(
+        added <= LARGE || words.join(" ").contains(REASON),
+        "the patch adds {added} lines: a sentence has to begin with \"{REASON}\", and say why"
+    );
     Ok(())
 }
 
@@ -279,12 +295,21 @@ mod tests {
 
     #[test]
     fn messages_have_a_form() {
-        assert!(check_message("fs: add it\n\nText.\n").is_ok());
-        assert!(check_message("fs: add it\n").is_ok());
-        assert!(check_message("fs: add it\ntext\n").is_err());
-        assert!(check_message("\ntext\n").is_err());
-        assert!(check_message("fs: add it").is_err());
-        assert!(check_message("fs: add it\n\nSigned-off-by: A <a@b>\n").is_err());
+        assert!(check_message("fs: add it\n\nText.\n", 1).is_ok());
+        assert!(check_message("fs: add it\n", 1).is_ok());
+        assert!(check_message("fs: add it\ntext\n", 1).is_err());
+        assert!(check_message("\ntext\n", 1).is_err());
+        assert!(check_message("fs: add it", 1).is_err());
+        assert!(check_message("fs: add it\n\nSigned-off-by: A <a@b>\n", 1).is_err());
+    }
+
+    #[test]
+    fn large_patches_say_why() {
+        let why = "fs: add it\n\nThe patch\nis large, as ring and state are one.\n";
+        assert!(check_message(why, LARGE + 1).is_ok());
+        assert!(check_message("fs: add it\n", LARGE).is_ok());
+        let error = check_message("fs: add it\n", LARGE + 1).unwrap_err();
+        assert!(error.to_string().contains("601 lines"), "{error}");
     }
 
     #[test]

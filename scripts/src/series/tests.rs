@@ -379,3 +379,49 @@ fn a_long_cover_letter_is_refused() {
     let error = format!("{:#}", fixture.make().err().unwrap());
     assert!(error.contains("at most 200"), "{error}");
 }
+
+#[test]
+fn numbers_of_patches_follow_from_the_manifest() {
+    let fixture = Fixture::new();
+    fixture.put(
+        "scripts/series/cover.txt",
+        "Add kevent\n\nSee {patch:ring}; large: {patches-above:5}.\n",
+    );
+    let message = "scripts/series/messages/ring.txt";
+    fixture.put(message, "kevent: add the ring\n\nAfter {patch:core}.\n");
+    let made = fixture.make().unwrap();
+    let text = |name: &str| String::from_utf8(made.patches[name].clone()).unwrap();
+    assert!(text(COVER).contains("\n\nSee 2; large: 1.\n"));
+    assert!(text("0002-kevent-add-the-ring.patch").contains("\n\nAfter 1.\n"));
+    fixture.put(message, "kevent: add the ring\n\nAfter {patch:care}.\n");
+    let error = format!("{:#}", fixture.make().err().unwrap());
+    assert!(
+        error.ends_with("messages/ring.txt: {patch:care}: there is no such patch"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_large_patch_without_a_reason_is_refused() {
+    let fixture = Fixture::new();
+    fixture.put("rust-kevent/kevent/ring.rs", &"// ring\n".repeat(600));
+    let error = format!("{:#}", fixture.make().err().unwrap());
+    assert!(
+        error.starts_with("messages/ring.txt: the patch adds 603 lines"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_texts_have_their_form() {
+    let repo = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let manifest = Manifest::read(&repo.join(SERIES)).unwrap();
+    let counts = counts::counts(repo, &manifest).unwrap();
+    let texts = Texts::new(repo.join(SERIES), &counts);
+    texts.read(TEXT).unwrap();
+    for (patch, count) in manifest.patch.iter().zip(&counts) {
+        let message = texts.read(&patch.message).unwrap();
+        let fine = compose::check_message(&message, count.total());
+        fine.unwrap_or_else(|error| panic!("{}: {error}", patch.message));
+    }
+}
