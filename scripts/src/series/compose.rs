@@ -247,7 +247,25 @@ pub fn check_message(message: &str, added: usize) -> Result<()> {
 }
 
 fn sign(message: &str, name: &str) -> String {
-    format!("{}\n\nSigned-off-by: {name}\n", message.trim_end())
+    let message = message.trim_end();
+    let gap = if ends_with_trailers(message) {
+        "\n"
+    } else {
+        "\n\n"
+    };
+    format!("{message}{gap}Signed-off-by: {name}\n")
+}
+
+/// Whether the last paragraph is a block of trailers, as git has it. The subject is none.
+fn ends_with_trailers(message: &str) -> bool {
+    let is_trailer = |line: &str| {
+        let token = line.split_once(": ").map_or("", |(token, _)| token);
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        let follows = line.starts_with([' ', '\t']);
+        follows || !token.is_empty() && token.chars().all(plain)
+    };
+    let last = message.rsplit_once("\n\n").map(|(_, last)| last);
+    last.is_some_and(|last| !last.starts_with([' ', '\t']) && last.lines().all(is_trailer))
 }
 
 /// Makes the commits on `base` and gives their ids.
@@ -318,5 +336,25 @@ mod tests {
             sign("s\n\nt\n", "A <a@b>"),
             "s\n\nt\n\nSigned-off-by: A <a@b>\n"
         );
+        assert_eq!(
+            sign("a: b\n", "A <a@b>"),
+            "a: b\n\nSigned-off-by: A <a@b>\n"
+        );
+    }
+
+    #[test]
+    fn a_signature_joins_the_trailers() {
+        for last in [
+            "Link: x",
+            "Fixes: 12ab (\"fs: b\")\nCc: A <a@b>",
+            "Link: x\n y",
+        ] {
+            let signed = format!("s\n\nt\n\n{last}\nSigned-off-by: A <a@b>\n");
+            assert_eq!(sign(&format!("s\n\nt\n\n{last}\n"), "A <a@b>"), signed);
+        }
+        for last in ["Note this: x", "Link: x\ntext", " x: y", "two words: x"] {
+            let signed = format!("s\n\n{last}\n\nSigned-off-by: A <a@b>\n");
+            assert_eq!(sign(&format!("s\n\n{last}\n"), "A <a@b>"), signed);
+        }
     }
 }
