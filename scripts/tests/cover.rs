@@ -57,13 +57,14 @@ fn cost(workload: &str, peers: &[&str], whole: bool) -> f64 {
 }
 
 /// The line of the letter, its workloads, what kevent is called there, whether all of it counts.
-const ROWS: [(&str, &[&str], &str, bool); 11] = [
+const ROWS: [(&str, &[&str], &str, bool); 12] = [
     ("one eventfd: ", &["eventfd-one"], "kevent", false),
     ("64 in one go", &["eventfd-batch"], "kevent", false),
     ("fires 64 times  ", &["eventfd-storm"], "kevent", false),
     ("a byte there", &["echo-tcp"], "kevent", false),
     ("register, remove", &["ctl-add", "ctl-del"], "kevent", false),
     ("timers: ", &["timer-arm", "timer-expire"], "kevent", false),
+    ("memory of a timer", &["memory-timer"], "kevent", false),
     ("fires 64 times, ", &["eventfd-storm"], "kevent-get", false),
     ("memory of a file", &["memory-fd"], "kevent", false),
     ("asleep ", &["asleep"], "kevent", false),
