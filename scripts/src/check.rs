@@ -23,8 +23,8 @@
 //! changes.
 //!
 //! `--short` runs the quick checks, and believes of the slow ones what `scripts/check/passed.toml`
-//! says, which a run without it writes, and which is checked in: checksums of the sources, and not
-//! of the tools, which differ between machines. A cell that is not there is `not run`, and neither
+//! says, which a run without it writes, to be checked in: checksums of the sources, and not of the
+//! tools, which differ between machines. A cell that is not there is `not run`, and neither
 //! passed nor failed; it has to be run before the series is sent.
 //!
 //! A tool that lacks makes the cell `missing`, which fails, and is named below the table with how to
