@@ -40,6 +40,17 @@ pub struct Manifest {
     #[serde(default)]
     pub apart: Vec<String>,
     pub patch: Vec<Patch>,
+    /// Why what is C is not Rust.
+    #[serde(default)]
+    pub c: Vec<Reason>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reason {
+    /// The file in Linux, or a pattern of some.
+    pub file: String,
+    pub why: String,
 }
 
 #[derive(Debug, Deserialize)]

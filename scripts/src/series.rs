@@ -1,9 +1,9 @@
 //! `cargo xtask series`: makes patches/ from the sources, and checks them.
 
 mod compose;
-mod counts;
+pub mod counts;
 mod mail;
-mod texts;
+pub mod texts;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,9 +1,10 @@
-//! `cargo xtask tables`: the tables of the documents that are made from lists of tests, and from
-//! what the model explores.
+//! `cargo xtask tables`: the tables of the documents that are made from lists of tests, from what the
+//! model explores, and from the sources of the series.
 
 mod files;
 mod model;
 mod modes;
+mod series;
 
 use std::fs;
 use std::path::Path;
@@ -13,13 +14,14 @@ use anyhow::{Context as _, Result, bail};
 use crate::cache::write_atomic;
 use crate::context::Context;
 
-/// Writes the tables of the documents that are made from lists of tests, and from what the model
-/// explores.
+/// Writes the tables of the documents that are made from lists of tests, from what the model
+/// explores, and from the sources of the series.
 ///
-/// A cell that no test stands for is an error. `series` does this first.
+/// A cell that no test stands for is an error, and so is a file of C without a reason. `series` does
+/// this first.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Write nothing; fail when a table is not what the tests give
+    /// Write nothing; fail when a table is not what it is made from gives
     #[arg(long)]
     check: bool,
 }
@@ -37,7 +39,10 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 /// What is told of how bugs are found.
 const TESTING: &str = "Documentation/testing.md";
 
-/// Fails when a table is not what the tests give.
+/// What is told of the patches.
+const SERIES: &str = "Documentation/series.md";
+
+/// Fails when a table is not what it is made from gives.
 pub fn check(repo: &Path) -> Result<()> {
     for (name, old, new) in documents(repo)? {
         if old != new {
@@ -57,8 +62,8 @@ pub fn update(repo: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The documents as they are, and with the tables that the tests give.
-fn documents(repo: &Path) -> Result<[(&'static str, String, String); 2]> {
+/// The documents as they are, and with the tables that are made now.
+fn documents(repo: &Path) -> Result<[(&'static str, String, String); 3]> {
     let read = |name: &str| {
         let path = repo.join(name);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
@@ -70,7 +75,14 @@ fn documents(repo: &Path) -> Result<[(&'static str, String, String); 2]> {
     let explored = model::explored(&read("scripts/model/explored.txt")?)?;
     let filled = fill(&testing, "explored", &explored)?;
     let filled = fill(&filled, "handshakes", &model::handshakes(&read, &old)?)?;
-    Ok([(DOCUMENT, old, new), (TESTING, testing, filled)])
+    let page = read(SERIES)?;
+    let (patches, c_files) = series::tables(repo)?;
+    let told = fill(&fill(&page, "patches", &patches)?, "c", &c_files)?;
+    Ok([
+        (DOCUMENT, old, new),
+        (TESTING, testing, filled),
+        (SERIES, page, told),
+    ])
 }
 
 /// The same in Markdown.
