@@ -233,7 +233,7 @@ TEST_F(ctl, known_request_flags)
 	EXPECT_TRUE(FAILS(EINVAL, add_user(self->fd, 100, 1, KEVENT_REQ_EXCLUSIVE)));
 }
 
-/* Fields of a new registration that have no meaning must be 0; answers of an earlier call may stay. */
+/* Fields without a meaning in a new registration must be 0; answers of an earlier call may stay. */
 TEST_F(ctl, reserved_fields)
 {
 	static const unsigned int cmds[] = { KEVENT_CTL_ADD, KEVENT_CTL_SET };
@@ -371,7 +371,7 @@ TEST_F(ctl, partial_counts)
 	EXPECT_EQ(1, registrations(self->fd));
 }
 
-/* A long REMOVE ends at any record that fails: not one more is gone, and each that is, is answered. */
+/* A long REMOVE ends at any record that fails: none after it is gone, each before it is answered. */
 TEST_F(ctl, partial_remove)
 {
 	struct ukevent batch[40];

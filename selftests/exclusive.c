@@ -71,7 +71,8 @@ static int open_tcp(int file[2])
 	struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
 
 	file[0] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	return bind(file[0], (struct sockaddr *)&addr, sizeof(addr)) || listen(file[0], 128) ? -1 : 0;
+	return bind(file[0], (struct sockaddr *)&addr, sizeof(addr)) ||
+	       listen(file[0], 128) ? -1 : 0;
 }
 
 static bool fire_listener(const int file[2])
@@ -832,8 +833,8 @@ static void *churner_main(void *arg)
 }
 
 /*
- * Members come and go while the source fires: in the end it is drained, or a queue knows. One member
- * stays, so that it does not take an ADD to find out.
+ * Members come and go while the source fires: in the end it is drained, or a queue knows. One
+ * member stays, so that it does not take an ADD to find out.
  */
 TEST_F_TIMEOUT(exclusive, members_come_and_go, 300)
 {

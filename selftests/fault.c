@@ -4,8 +4,8 @@
  * is left to fail: fault injection by /proc/self/fail-nth. A call that fails has done nothing, one
  * that succeeds in spite of it has done all, and the queue goes on.
  *
- * What a batch of kevent_ctl() and the buffer of kevent_get_events() are copied by cannot be told to
- * fail; that they do is tested with memory that is not there, in ctl and get.
+ * What a batch of kevent_ctl() and the buffer of kevent_get_events() are copied by cannot be told
+ * to fail; that they do is tested with memory that is not there, in ctl and get.
  */
 #include <pty.h>
 #include <sys/epoll.h>

@@ -962,7 +962,8 @@ TEST(nested_cycle)
 			if (i > 0)
 				ASSERT_EQ(1, nest(q[i], q[i - 1], KEVENT_REQ_ET));
 		}
-		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[len - 1], KEVENT_REQ_ET))) TH_LOG("length %d", len);
+		EXPECT_TRUE(FAILS(ELOOP, nest(q[0], q[len - 1], KEVENT_REQ_ET)))
+			TH_LOG("length %d", len);
 		for (i = 0; i < len; i++)
 			close(q[i]);
 	}

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every type of file that a program can open, against what poll(2) says of it at that moment: told
- * when it becomes so, and when it was so at ADD; through a ring, and copied; as level, again as long
- * as it lasts, and as edge, once. The matrix in the documentation is made from the CELLs here by
- * `cargo xtask tables`.
+ * when it becomes so, and when it was so at ADD; through a ring, and copied; as level, again as
+ * long as it lasts, and as edge, once. The matrix in the documentation is made from the CELLs here
+ * by `cargo xtask tables`.
  */
 #include <limits.h>
 #include <netinet/in.h>
@@ -605,7 +605,9 @@ CELL(queue, readable, queue, user_fires, user_is_taken, POLLIN, POLLIN)
 /* What cannot be watched, and why. */
 static void check_refused(struct __test_metadata *_metadata, int file, int error)
 {
-	static const uint32_t modes[] = { 0, KEVENT_REQ_ET, KEVENT_REQ_ONESHOT, KEVENT_REQ_EXCLUSIVE };
+	static const uint32_t modes[] = {
+		0, KEVENT_REQ_ET, KEVENT_REQ_ONESHOT, KEVENT_REQ_EXCLUSIVE,
+	};
 	int fd = kevent_init(NULL, 4, 0), i;
 
 	ASSERT_LE(0, file) TH_LOG("errno %d", errno);
@@ -643,7 +645,7 @@ REFUSED(o_path, EBADF, open("/tmp", O_PATH))
 REFUSED(epoll, EINVAL, epoll_create1(0))
 REFUSED(io_uring, EINVAL, new_ring())
 
-/* A registration in the place of one that was removed, of any source: it tells of what it watches. */
+/* A registration in the place of a removed one, of any source: it tells of what it watches. */
 TEST(places_are_used_again)
 {
 	int fd = kevent_init(NULL, 0, 0), file = eventfd(0, EFD_NONBLOCK), sock[2], round, i;

@@ -274,8 +274,8 @@ TEST_F(get, fault_loses_nothing)
 }
 
 /*
- * More events than are copied in one go, and a bad page anywhere: what was copied is in order and can
- * fire again, the rest keeps its place and merges.
+ * More events than are copied in one go, and a bad page anywhere: what was copied is in order and
+ * can fire again, the rest keeps its place and merges.
  */
 TEST_F(get, fault_in_a_long_batch)
 {
@@ -493,7 +493,7 @@ TEST(close_under_a_sleeper)
 	EXPECT_EQ(0, s.ret);
 }
 
-/* A level that a call delivers is for the next one to look at again, whatever else this one finds. */
+/* A level that a call delivers is for the next one to look at again, whatever this one finds. */
 TEST(level_once_in_a_call)
 {
 	int fd = kevent_init(NULL, 0, 0), one[2], other[2], i;
@@ -514,7 +514,7 @@ TEST(level_once_in_a_call)
 	close(fd);
 }
 
-/* A call looks at levels again until it has what there is room for; the next one goes on from there. */
+/* A call looks at levels again until it has what there is room for; the next one goes on there. */
 TEST(looks_until_full)
 {
 	int fd = kevent_init(NULL, 0, 0), file = eventfd(1, EFD_NONBLOCK), dups[LEVELS], i, n;

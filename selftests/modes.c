@@ -226,7 +226,8 @@ static bool came_out(struct kevent_consumer *c, unsigned int type, const struct 
 		return head == 1 && tells_second(type, first);
 	case NEW_EVENT:
 		/* An interval goes on while the test does. */
-		return head >= 2 && (type == KEVENT_TIMER || (head == 2 && tells_second(type, second)));
+		return head >= 2 &&
+		       (type == KEVENT_TIMER || (head == 2 && tells_second(type, second)));
 	case NOTHING:
 		return head == 1 && !tells_second(type, first);
 	default:
@@ -300,7 +301,8 @@ TEST_F(modes, still_true)
 		self->first = kevent_ring_take(&self->c);
 		ASSERT_NE(NULL, self->first);
 		kevent_ring_finish(&self->c, self->first);
-		EXPECT_EQ(0, kevent_wait(self->c.fd, 0, (uint32_t)kevent_ring_head(&self->c), &now, 0));
+		EXPECT_EQ(0, kevent_wait(self->c.fd, 0, (uint32_t)kevent_ring_head(&self->c), &now,
+					 0));
 	}
 }
 

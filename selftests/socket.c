@@ -67,8 +67,8 @@ static bool quiet(struct queue *q)
 }
 
 /*
- * All bits that come until one of @last has; 0: it did not come. @all is what the events say together:
- * the last error, and the flags of each.
+ * All bits that come until one of @last has; 0: it did not come. @all is what the events say
+ * together: the last error, and the flags of each.
  */
 static uint32_t until(struct queue *q, uint32_t last, struct ukevent *all)
 {
@@ -940,7 +940,10 @@ static bool open_sctp(int type, int fd[2], struct sockaddr_in *a)
 {
 	socklen_t len = sizeof(*a);
 
-	*a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	*a = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
 	fd[0] = socket(AF_INET, type | SOCK_NONBLOCK, IPPROTO_SCTP);
 	fd[1] = socket(AF_INET, type, IPPROTO_SCTP);
 	return fd[0] >= 0 && fd[1] >= 0 && !bind(fd[0], (struct sockaddr *)a, len) &&

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Everything at once, and each event accounted for: threads and processes choose at random what to do
- * to the same queues, and in the end what was produced must be what was taken and what was taken
+ * Everything at once, and each event accounted for: threads and processes choose at random what to
+ * do to the same queues, and in the end what was produced must be what was taken and what was taken
  * back, nothing twice.
  *
  *	stress [SECONDS [SEED [WORKER]]]
@@ -12,8 +12,8 @@
  * What is accounted for:
  *  - serials: USER and TIMER requests that fire once, each with an id of its own;
  *  - sums: what READY gave to USER requests that stay;
- *  - units: what was written to eventfds, pipes and sockets. In the end each is empty, or an event was
- *    lost: who reads, reads all, and only when told.
+ *  - units: what was written to eventfds, pipes and sockets. In the end each is empty, or an event
+ *    was lost: who reads, reads all, and only when told.
  */
 #include "load.h"
 
@@ -126,7 +126,10 @@ static int listen_on(struct sockaddr_in *a)
 	socklen_t len = sizeof(*a);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	*a = (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	*a = (struct sockaddr_in){
+		.sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
 	if (bind(fd, (struct sockaddr *)a, len) || listen(fd, 1) ||
 	    getsockname(fd, (struct sockaddr *)a, &len))
 		return -1;

@@ -222,7 +222,7 @@ static int collect(int fd, int how, struct ukevent *ev)
 	}
 }
 
-/* A second in which nobody takes: all expirations are told, by the entry and by what a call adds. */
+/* A second in which nobody takes: all expirations are told, by the entry and what a call adds. */
 TEST(counted_while_nobody_takes)
 {
 	int how;
@@ -377,7 +377,7 @@ TEST_F(timer, time_namespace)
 	EXPECT_EQ(0, status) TH_LOG("exit %d", WEXITSTATUS(status));
 }
 
-/* Started, set anew and removed in no order, on all clocks: each that is left comes once, in order. */
+/* Started, set anew and removed in no order, on all clocks: each that is left comes once, in turn. */
 #define SHUFFLED	509	/* a prime */
 
 TEST_F(timer, any_order)
@@ -421,8 +421,8 @@ TEST_F(timer, any_order)
 }
 
 /*
- * More for one moment than expire in one interrupt: all come, in the order in which they were started.
- * One that is started meanwhile, and is over, does not wait for them.
+ * More for one moment than expire in one interrupt: all come, in the order in which they were
+ * started. One that is started meanwhile, and is over, does not wait for them.
  */
 #define CROWDED	1000
 
@@ -517,9 +517,11 @@ TEST_F_TIMEOUT(timer, a_hundred_thousand, 200)
 	uint64_t begin;
 
 	for (i = 0; i < MANY; i += n) {
-		for (n = 0; n < ARRAY_LEN(batch) && i + n < MANY; n++)
-			batch[n] = timer_request((uint64_t)(i + n),
-						 NS_PER_S + (uint64_t)(i + n) % 1000 * MS / 2, 0, 0);
+		for (n = 0; n < ARRAY_LEN(batch) && i + n < MANY; n++) {
+			uint64_t id = (uint64_t)(i + n);
+
+			batch[n] = timer_request(id, NS_PER_S + id % 1000 * MS / 2, 0, 0);
+		}
 		ASSERT_EQ(n, kevent_ctl(self->fd, KEVENT_CTL_ADD, (unsigned int)n, batch));
 	}
 	EXPECT_EQ(files, open_files());
@@ -667,7 +669,8 @@ TEST(close_with_armed_timers)
 		int fd = kevent_init(NULL, round & 1 ? 2 : 0, 0);
 
 		for (i = 0; i < 200; i++)
-			ASSERT_EQ(1, add_timer(fd, (uint64_t)i, (uint64_t)i * 5000, (uint64_t)i, 0));
+			ASSERT_EQ(1, add_timer(fd, (uint64_t)i, (uint64_t)i * 5000, (uint64_t)i,
+					       0));
 		close(fd);
 	}
 }

@@ -4,7 +4,7 @@
 
 #define TRACING	"/sys/kernel/tracing"
 #define EVENTS	TRACING "/events/kevent"
-/* Tasks by name, for which the scheduler is traced as well: code of every processor changes then. */
+/* Tasks by name, for which the scheduler is traced as well: that changes code of every processor. */
 #define NAMES	TRACING "/options/record-cmd"
 
 FIXTURE(trace)

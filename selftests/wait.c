@@ -549,8 +549,8 @@ TEST_F(wait, killed_sleeper_hands_all_on)
 }
 
 /*
- * A consumer that is woken, and ends before it takes the event, leaves it to others: what fires into it
- * wakes one of them. By each source that can fire twice.
+ * A consumer that is woken, and ends before it takes the event, leaves it to others: what fires into
+ * it wakes one of them. By each source that can fire twice.
  */
 TEST_F(wait, ended_consumer_leaves_its_event)
 {
@@ -611,7 +611,7 @@ TEST(taken_level_is_still_true)
 	close(fd);
 }
 
-/* The same of one that it took out of what has no room in the ring, for who waits for news there. */
+/* The same of one that it took out of what has no room in the ring, for who waits for news. */
 TEST(taken_level_without_room)
 {
 	int file = eventfd(0, 0), i;
@@ -699,7 +699,7 @@ static void *crowd_main(void *arg)
 	return NULL;
 }
 
-/* The same when they sleep, are on their way to that, and take from each other what they woke for. */
+/* The same when they sleep, are about to, and take from each other what they woke for. */
 TEST_F_TIMEOUT(wait, checked_level_for_a_crowd, 120)
 {
 	int file = eventfd(0, EFD_NONBLOCK);

@@ -70,7 +70,7 @@ static inline void pin(int n)
 	sched_setaffinity(0, sizeof(one), &one);
 }
 
-/* Where @threads meet for the @times-th time. Who waits long sleeps: others may need its processor. */
+/* Where @threads meet for the @times-th time. Who waits long sleeps: others may need its CPU. */
 static inline void meet(uint32_t *arrived, uint32_t threads, uint32_t times)
 {
 	uint32_t all = threads * times, spins = 0, seen;
