@@ -679,9 +679,8 @@ TEST(places_are_used_again)
 			ASSERT_EQ(1, kevent_ctl(fd, KEVENT_CTL_ADD, 1, &request));
 			ASSERT_EQ(0, eventfd_write(file, 1));
 			ASSERT_EQ(1, write(sock[1], "x", 1));
-			if (request.type == KEVENT_USER) {
+			if (request.type == KEVENT_USER)
 				ASSERT_EQ(1, ready(fd, 7, 1));
-			}
 			ASSERT_TRUE(get_one(fd, &ev)) TH_LOG("round %d, %d", round, i);
 			EXPECT_EQ(request.type, ev.type);
 			EXPECT_EQ(request.user, ev.user);

@@ -294,9 +294,8 @@ TEST_F_TIMEOUT(anywhere, overtaken_at_every_instruction, 300)
 		end = end && taken;
 		drain(self);
 		/* The commit came too late for a slot that the ring has stepped over since. */
-		if (!variant->owner) {
+		if (!variant->owner)
 			ASSERT_LE(0, commit_all(self));
-		}
 		EXPECT_FALSE(self->twice) TH_LOG("doubled: overtaken after step %u", k / 2);
 		EXPECT_EQ(ALL, self->sum[0]) TH_LOG("overtaken after step %u", k / 2);
 		EXPECT_EQ(ALL, self->sum[1]) TH_LOG("overtaken after step %u", k / 2);
@@ -414,9 +413,8 @@ TEST_F_TIMEOUT(lapped, at_every_instruction, 600)
 		first = kevent_get_events(self->c.fd, 0, 1, NULL, &ev, 0) == 1;
 		ASSERT_TRUE(roll(self->c.fd, 256 * n - variant->back - 1));
 		ASSERT_EQ((int)n, load_fire(self->c.fd, 0, n, 1));
-		if (first) {
+		if (first)
 			ASSERT_EQ(head + 256 * n - variant->back + n, self->c.ring->ring_position);
-		}
 		ASSERT_EQ(0, ptrace(PTRACE_CONT, self->pid, NULL, NULL));
 		ASSERT_TRUE(load_join(self->pid)) TH_LOG("lapped after step %u", k);
 

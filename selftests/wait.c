@@ -510,11 +510,8 @@ TEST_F(wait, each_event_finds_a_sleeper)
 		for (i = 0; i < 4; i++) {
 			ASSERT_TRUE(taker_start(&t[i], &self->c, (uint32_t)i + 2));
 		}
-		if (at_once) {
-			ASSERT_EQ(4, kevent_ctl(self->c.fd, KEVENT_CTL_READY, 4, batch));
-		} else {
-			ASSERT_EQ(4, ready_users(self->c.fd, 0, 4));
-		}
+		ASSERT_EQ(4, at_once ? kevent_ctl(self->c.fd, KEVENT_CTL_READY, 4, batch) :
+				       ready_users(self->c.fd, 0, 4));
 		ASSERT_TRUE(share_cpu());
 		for (i = 0; i < 4; i++) {
 			ASSERT_TRUE(taker_join(&t[i])) TH_LOG("%d: %d sleeps on", at_once, i);
@@ -543,9 +540,8 @@ TEST_F(wait, killed_sleeper_hands_all_on)
 	kill(child, SIGKILL);
 	ASSERT_TRUE(share_cpu());
 	ASSERT_EQ(child, waitpid(child, &status, 0));
-	for (i = 0; i < 3; i++) {
+	for (i = 0; i < 3; i++)
 		EXPECT_TRUE(sleeper_join(&self->s[i]));
-	}
 }
 
 /*
@@ -558,9 +554,8 @@ TEST_F(wait, ended_consumer_leaves_its_event)
 	pid_t child;
 
 	for (i = 0; i < 3; i++) {
-		if (i == 0) {
+		if (i == 0)
 			ASSERT_EQ(1, add_file(self->c.fd, file, POLLIN, KEVENT_REQ_ET));
-		}
 		child = fork_waiter(&self->c);
 		ASSERT_TRUE(child > 0 && task_fell_asleep(child, __NR_kevent_wait));
 		wait_sleeper(&self->s[0], &self->c, NULL);
@@ -577,11 +572,10 @@ TEST_F(wait, ended_consumer_leaves_its_event)
 		}
 		ASSERT_EQ(child, waitpid(child, &status, 0));
 		EXPECT_TRUE(WIFEXITED(status));
-		if (i == 0) {
+		if (i == 0)
 			ASSERT_EQ(0, eventfd_write(file, 1));
-		} else if (i == 1) {
+		if (i == 1)
 			ASSERT_EQ(1, ready(self->c.fd, 0, 1));
-		}
 		EXPECT_TRUE(sleeper_join(&self->s[0])) TH_LOG("source %d", i);
 		EXPECT_EQ(1, self->s[0].ret);
 		take_id(&self->c);

@@ -59,9 +59,8 @@ TEST(each_write_to_a_pipe)
 	for (i = 0; i < ARRAY_LEN(how); i++) {
 		ASSERT_EQ(0, pipe(end));
 		ASSERT_EQ(1, add_file(fd, end[0], how[i].mask, how[i].flags));
-		if (how[i].later) {
+		if (how[i].later)
 			ASSERT_EQ(1, modify_file(fd, end[0], POLLIN, how[i].later));
-		}
 		for (n = 0; n < 3; n++) {
 			ASSERT_EQ(1, write(end[1], "x", 1));
 			EXPECT_EQ(1, get_now(fd, 1, &ev)) TH_LOG("%d: write %d", i, n);
