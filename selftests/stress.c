@@ -33,7 +33,7 @@
 #define VICTIMS		2		/* processes that are killed */
 #define ALL		(WORKERS + CHILDREN)
 
-#define SERIALS		(1U << 22)	/* of each worker */
+#define SERIALS		0x400000U	/* of each worker */
 #define SUMS		16
 #define FILES		12
 #define FILE_NR(i)	(200 + (int)(i))
@@ -42,8 +42,8 @@
 #define VICTIM		100
 
 /* Ids that are no serials. */
-#define SUM_ID		(1ULL << 40)
-#define HOSTILE_ID	(1ULL << 41)
+#define SUM_ID		0x10000000000ULL
+#define HOSTILE_ID	0x20000000000ULL
 
 enum {
 	SHARED,				/* with other processes; a small ring */

@@ -25,8 +25,8 @@
 #define COUNT_SHIFT	48
 #define SUM_MASK	((1ULL << COUNT_SHIFT) - 1)
 #define WINDOW		8192U			/* undelivered firings: a count below 2^14 */
-#define SERIALS		(1U << 22)		/* WINDOW times this is below 2^48 */
-#define LIVES		(1U << 15)
+#define SERIALS		0x400000U		/* WINDOW times this is below 2^48 */
+#define LIVES		0x8000U
 #define LIFE		500			/* firings between two removals, on average */
 
 /* A registration from ADD to REMOVE; the user word of its events is its number. */

@@ -13,7 +13,7 @@ FIXTURE(trace)
 	char *text;
 };
 
-#define TEXT	(1 << 20)
+#define TEXT	0x100000
 
 /* Opening it for writing from the start is what empties it. */
 static bool forget(void)
