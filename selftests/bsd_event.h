@@ -58,12 +58,14 @@ struct kevent {
 };
 
 #define EV_SET(p, i, fi, fl, ff, d, u) do {	\
-	(p)->ident = (i);			\
-	(p)->filter = (fi);			\
-	(p)->flags = (fl);			\
-	(p)->fflags = (ff);			\
-	(p)->data = (d);			\
-	(p)->udata = (u);			\
+	struct kevent *set_ = (p);		\
+						\
+	set_->ident = (i);			\
+	set_->filter = (fi);			\
+	set_->flags = (fl);			\
+	set_->fflags = (ff);			\
+	set_->data = (d);			\
+	set_->udata = (u);			\
 } while (0)
 
 static inline int kqueue(void)

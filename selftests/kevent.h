@@ -43,7 +43,7 @@
 
 #ifndef __cplusplus
 /* Strict ISO modes hide it. */
-extern long syscall(long number, ...);
+long syscall(long number, ...);
 #endif
 
 /*
