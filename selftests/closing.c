@@ -925,13 +925,14 @@ static void *taker_main(void *arg)
 		uint64_t closed = load_get(&t->closed);
 
 		load_set(&t->buf.param[0], 0);
-		if (!t->c.ring && get_now(t->c.fd, 1, &t->buf) == 1) {
-			taker_sees(t, &t->buf, closed);
-		} else if (t->c.ring && (ev = kevent_ring_take(&t->c))) {
+		ev = t->c.ring ? kevent_ring_take(&t->c) : NULL;
+		if (ev) {
 			taker_sees(t, ev, closed);
 			dawdle(200);
 			taker_sees(t, ev, closed);
 			kevent_ring_finish(&t->c, ev);
+		} else if (!t->c.ring && get_now(t->c.fd, 1, &t->buf) == 1) {
+			taker_sees(t, &t->buf, closed);
 		} else {
 			sched_yield();
 		}

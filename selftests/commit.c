@@ -135,9 +135,12 @@ TEST_F(commit, stops_at_held_slot)
 		EXPECT_EQ(0, kevent_commit(self->c.fd, tail + 4, 0));
 		EXPECT_TRUE(kevent_word_held_by(held->word, 2));
 		EXPECT_EQ((uint64_t)first, held->id);
-		for (i = first + 1; i < 4; i++)
-			EXPECT_TRUE(kevent_word_untaken(
-				self->c.ring->event[(tail + (unsigned int)i) & 3].word));
+		for (i = first + 1; i < 4; i++) {
+			const struct ukevent *ev = self->c.ring->event;
+
+			ev += (tail + (unsigned int)i) & 3;
+			EXPECT_TRUE(kevent_word_untaken(ev->word));
+		}
 		kevent_ring_finish(&self->other, held);
 		EXPECT_EQ(3 - first, kevent_commit(self->c.fd, tail + 4, 0));
 		EXPECT_EQ(0, get_now(self->c.fd, 8, self->ev));

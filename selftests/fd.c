@@ -643,6 +643,7 @@ TEST_F(fd, fdinfo)
 	unsigned long long slots, head, pending, count, type, id, event, flags;
 	char path[64], text[4096], *line;
 	unsigned int seen = 0;
+	int fields;
 
 	ASSERT_EQ(1, add_user(self->fd, 0xabcdef0123ULL, 0x70, KEVENT_REQ_ET));
 	ASSERT_EQ(2, add_users(self->fd, 4, 2));
@@ -650,8 +651,9 @@ TEST_F(fd, fdinfo)
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", self->fd);
 	line = strstr(slurp(path, text, sizeof(text)), "kevent ");
 	ASSERT_NE(NULL, line);
-	ASSERT_EQ(4, sscanf(line, "kevent slots:%llu head:%llu pending:%llu registrations:%llu\n",
-			    &slots, &head, &pending, &count));
+	fields = sscanf(line, "kevent slots:%llu head:%llu pending:%llu registrations:%llu\n",
+			&slots, &head, &pending, &count);
+	ASSERT_EQ(4, fields);
 	EXPECT_EQ(variant->slots, slots);
 	EXPECT_EQ(variant->slots, head);
 	EXPECT_EQ(6 - variant->slots, pending);
@@ -1081,7 +1083,8 @@ TEST(nested_many)
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &files));
 	for (same = 0; same < 2; same++) {
-		few = many = ~0ULL;
+		few = ~0ULL;
+		many = ~0ULL;
 		/* As other work disturbs the longer of the two, the best of several counts. */
 		for (i = 0; i < 10 && (i == 0 || 24 * few <= many); i++) {
 			few = least(few, time_to_nest(MANY / 8, same));

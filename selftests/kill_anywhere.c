@@ -180,7 +180,8 @@ static bool begin(struct _test_data_anywhere *self, void (*run)(struct victim *v
 	memset(self->v, 0, sizeof(*self->v));
 	if (kevent_ring_join(&self->v->c, &self->c, owner))
 		return false;
-	self->v->c.next = self->c.next = self->first;
+	self->c.next = self->first;
+	self->v->c.next = self->first;
 	self->v->run = run;
 	if (!fire_both(self, EARLY) || !fire_both(self, MERGED))
 		return false;
@@ -399,7 +400,8 @@ TEST_F_TIMEOUT(lapped, at_every_instruction, 600)
 		head = self->c.ring->ring_position;
 		ASSERT_TRUE(roll(self->c.fd, (variant->at - head) & mask));
 		ASSERT_EQ(0, kevent_ring_join(&self->v->c, &self->c, VICTIM));
-		self->v->c.next = head = self->c.ring->ring_position;
+		head = self->c.ring->ring_position;
+		self->v->c.next = head;
 		self->v->run = take_all;
 		ASSERT_EQ(1, load_fire(self->c.fd, n, 1, 1));
 		self->pid = load_trace(run_victim, self->v);

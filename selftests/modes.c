@@ -303,7 +303,7 @@ TEST_F(modes, still_true)
 		ASSERT_EQ(1, timer_ctl(self->c.fd, KEVENT_CTL_SET, 1, 0, 0, variant->flags));
 	self->first = kevent_ring_take(&self->c);
 	/* SET has taken the first event of a timer back. */
-	while (variant->type == KEVENT_TIMER && self->first == NULL)
+	while (variant->type == KEVENT_TIMER && !self->first)
 		self->first = kevent_ring_take(&self->c);
 	ASSERT_NE(NULL, self->first);
 	EXPECT_EQ(0, kevent_wait(self->c.fd, 0, (uint32_t)kevent_ring_head(&self->c), &now, 0));

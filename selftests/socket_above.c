@@ -118,7 +118,7 @@ static int load_redirect(int map)
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_SK_MSG,
 		.insns = (uintptr_t)code,
-		.insn_cnt = sizeof(code) / sizeof(code[0]),
+		.insn_cnt = ARRAY_SIZE(code),
 		.license = (uintptr_t)"GPL",
 	};
 
