@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <linux/time_types.h>
+#include <assert.h>
 #include <sched.h>
 #include <string.h>
 
@@ -230,7 +231,7 @@ static uint64_t limit(unsigned int n, uint64_t now)
 		now + HIGH(1 << KEVENT_RET_LAP_SHIFT), now - HIGH(1 << KEVENT_RET_LAP_SHIFT),
 	};
 
-	_Static_assert(ARRAY_SIZE(values) == LIMITS, "all are tried");
+	static_assert(ARRAY_SIZE(values) == LIMITS, "all are tried");
 	return values[n % LIMITS];
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* kevent_init(), /dev/kevent, and mapping the ring. */
+#include <stdalign.h>
 #include <sys/stat.h>
 
 #include "harness.h"
@@ -91,7 +92,7 @@ TEST(layout)
 {
 	EXPECT_EQ(64U, sizeof(struct ukevent));
 	/* What malloc() gives is aligned well enough. */
-	EXPECT_EQ(8U, _Alignof(struct ukevent));
+	EXPECT_EQ(8U, alignof(struct ukevent));
 	EXPECT_EQ(128U, sizeof(struct kevent_ring));
 	EXPECT_EQ(0U, offsetof(struct kevent_ring, ring_position));
 	EXPECT_EQ(8U, offsetof(struct kevent_ring, ring_slots));
