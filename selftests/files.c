@@ -158,8 +158,8 @@ static bool event(struct thing *t)
 }
 
 static bool full_event(struct thing *t) { return event(t) && !eventfd_write(t->fd, ~0ULL - 1); }
-static bool count_up(struct thing *t) { return eventfd_write(t->fd, 1) == 0; }
-static bool count_full(struct thing *t) { return eventfd_write(t->fd, ~0ULL - 1) == 0; }
+static bool count_up(struct thing *t) { return !eventfd_write(t->fd, 1); }
+static bool count_full(struct thing *t) { return !eventfd_write(t->fd, ~0ULL - 1); }
 
 static bool count_down(struct thing *t)
 {
@@ -285,7 +285,7 @@ static bool pty_slave(struct thing *t) { return terminal(t, true); }
 static bool full_slave(struct thing *t) { return pty_slave(t) && fill_for_good(t->fd); }
 
 /* The terminal of a session, under its own name. */
-static bool tty(struct thing *t)
+static bool session_tty(struct thing *t)
 {
 	int unlock = 0, number;
 	char path[32];
@@ -305,7 +305,7 @@ static bool tty(struct thing *t)
 	return t->fd >= 0;
 }
 
-static bool full_tty(struct thing *t) { return tty(t) && fill_for_good(t->fd); }
+static bool full_tty(struct thing *t) { return session_tty(t) && fill_for_good(t->fd); }
 
 /* sockets */
 
@@ -371,7 +371,7 @@ static bool full_tcp(struct thing *t)
 	return tcp(t) && fill_for_good(t->fd);
 }
 
-static bool half_closed_tcp(struct thing *t) { return tcp(t) && shutdown(t->fd, SHUT_WR) == 0; }
+static bool half_closed_tcp(struct thing *t) { return tcp(t) && !shutdown(t->fd, SHUT_WR); }
 
 static bool peer_resets(struct thing *t)
 {
@@ -409,7 +409,7 @@ static bool faults(struct thing *t)
 
 static void *touch_page(void *page)
 {
-	*(volatile char *)page = 1;
+	__atomic_store_n((char *)page, 1, __ATOMIC_RELAXED);
 	return NULL;
 }
 
@@ -485,76 +485,82 @@ static bool as_poll_says(const struct ukevent *ev, int fd, const struct cell *ce
 	return exact ? ev->fired == says : ev->fired && !(ev->fired & ~says);
 }
 
+/* One way of a cell: as level or edge, copied or through a ring, true at ADD or later. */
+static void check_way(struct __test_metadata *_metadata, const struct cell *cell, int mode, int ring,
+		      int already)
+{
+	uint32_t flags = mode ? KEVENT_REQ_ET : 0;
+	struct kevent_consumer c = { 0 };
+	struct thing t = { .fd = -1 };
+	struct ukevent ev;
+	int fd, i;
+
+	if (ring) {
+		ASSERT_EQ(0, kevent_ring_open(&c, 4, 0, 1));
+		fd = c.fd;
+	} else {
+		fd = kevent_init(NULL, 0, 0);
+		ASSERT_LE(0, fd);
+	}
+	ASSERT_TRUE(cell->open(&t)) TH_LOG("errno %d", errno);
+	ASSERT_EQ(0U, poll_says(t.fd, cell->bits));
+	if (already)
+		ASSERT_TRUE(cell->begin(&t));
+	ASSERT_EQ(1, add_file(fd, t.fd, cell->bits, flags)) TH_LOG("errno %d", errno);
+	if (!already) {
+		EXPECT_EQ(0, get_now(fd, 1, &ev));
+		ASSERT_TRUE(cell->begin(&t));
+	}
+	ASSERT_TRUE(ring ? from_ring(&c, &ev) : get_one(fd, &ev));
+	EXPECT_EQ((uint64_t)t.fd, ev.id);
+	EXPECT_EQ(~(uint64_t)t.fd, ev.user);
+	/* A file may become more ready than at its first wake-up; a level follows. */
+	EXPECT_TRUE(as_poll_says(&ev, t.fd, cell, !ring && already))
+		TH_LOG("mode %d ring %d already %d: fired %x results %x, poll says %x",
+		       mode, ring, already, ev.fired, ev.ret_flags,
+		       poll_says(t.fd, cell->bits));
+	if (mode == 0) {
+		/* Again, by each look, and all that is true. */
+		for (i = 0; i < 2; i++) {
+			usleep(1000);
+			while (get_now(fd, 1, &ev) == 1 && !as_poll_says(&ev, t.fd, cell, true))
+				;
+			ASSERT_EQ(1, get_now(fd, 1, &ev));
+			EXPECT_TRUE(as_poll_says(&ev, t.fd, cell, true))
+				TH_LOG("again: fired %x results %x, poll says %x", ev.fired,
+				       ev.ret_flags, poll_says(t.fd, cell->bits));
+		}
+		EXPECT_EQ(1, poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 0));
+	} else {
+		/* As often as it woke, and not for ever. */
+		for (i = 0; i < 10 && get_now(fd, 1, &ev) == 1; i++)
+			;
+		EXPECT_GT(10, i);
+	}
+	if (cell->end) {
+		ASSERT_TRUE(cell->end(&t));
+		EXPECT_EQ(0U, poll_says(t.fd, cell->bits));
+		for (i = 0; i < 10 && get_now(fd, 1, &ev) == 1; i++)
+			;
+		EXPECT_GT(10, i);
+		EXPECT_EQ(0U, poll_says(fd, POLLIN));
+	}
+	ASSERT_EQ(1, remove_file(fd, t.fd));
+	shut(&t);
+	if (ring)
+		kevent_ring_close(&c);
+	else
+		close(fd);
+}
+
 static void check_cell(struct __test_metadata *_metadata, const struct cell *cell)
 {
 	int mode, ring, already;
 
 	for (mode = 0; mode < 2; mode++)
 		for (ring = 0; ring < 2; ring++)
-			for (already = 0; already < 2; already++) {
-		uint32_t flags = mode ? KEVENT_REQ_ET : 0;
-		struct kevent_consumer c = { 0 };
-		struct thing t = { .fd = -1 };
-		struct ukevent ev;
-		int fd, i;
-
-		if (ring) {
-			ASSERT_EQ(0, kevent_ring_open(&c, 4, 0, 1));
-			fd = c.fd;
-		} else {
-			fd = kevent_init(NULL, 0, 0);
-			ASSERT_LE(0, fd);
-		}
-		ASSERT_TRUE(cell->open(&t)) TH_LOG("errno %d", errno);
-		ASSERT_EQ(0U, poll_says(t.fd, cell->bits));
-		if (already)
-			ASSERT_TRUE(cell->begin(&t));
-		ASSERT_EQ(1, add_file(fd, t.fd, cell->bits, flags)) TH_LOG("errno %d", errno);
-		if (!already) {
-			EXPECT_EQ(0, get_now(fd, 1, &ev));
-			ASSERT_TRUE(cell->begin(&t));
-		}
-		ASSERT_TRUE(ring ? from_ring(&c, &ev) : get_one(fd, &ev));
-		EXPECT_EQ((uint64_t)t.fd, ev.id);
-		EXPECT_EQ(~(uint64_t)t.fd, ev.user);
-		/* A file may become more ready than at its first wake-up; a level follows. */
-		EXPECT_TRUE(as_poll_says(&ev, t.fd, cell, !ring && already))
-			TH_LOG("mode %d ring %d already %d: fired %x results %x, poll says %x",
-			       mode, ring, already, ev.fired, ev.ret_flags,
-			       poll_says(t.fd, cell->bits));
-		if (mode == 0) {
-			/* Again, by each look, and all that is true. */
-			for (i = 0; i < 2; i++) {
-				usleep(1000);
-				while (get_now(fd, 1, &ev) == 1 && !as_poll_says(&ev, t.fd, cell, true))
-					;
-				ASSERT_EQ(1, get_now(fd, 1, &ev));
-				EXPECT_TRUE(as_poll_says(&ev, t.fd, cell, true))
-					TH_LOG("again: fired %x results %x, poll says %x", ev.fired,
-					       ev.ret_flags, poll_says(t.fd, cell->bits));
-			}
-			EXPECT_EQ(1, poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 0));
-		} else {
-			/* As often as it woke, and not for ever. */
-			for (i = 0; i < 10 && get_now(fd, 1, &ev) == 1; i++)
-				;
-			EXPECT_GT(10, i);
-		}
-		if (cell->end) {
-			ASSERT_TRUE(cell->end(&t));
-			EXPECT_EQ(0U, poll_says(t.fd, cell->bits));
-			for (i = 0; i < 10 && get_now(fd, 1, &ev) == 1; i++)
-				;
-			EXPECT_GT(10, i);
-			EXPECT_EQ(0U, poll_says(fd, POLLIN));
-		}
-		ASSERT_EQ(1, remove_file(fd, t.fd));
-		shut(&t);
-		if (ring)
-			kevent_ring_close(&c);
-		else
-			close(fd);
-	}
+			for (already = 0; already < 2; already++)
+				check_way(_metadata, cell, mode, ring, already);
 }
 
 #define CELL(type_, column_, ...)						\
@@ -578,9 +584,9 @@ CELL(pidfd, readable, process, process_ends, NULL, POLLIN, POLLIN)
 CELL(pidfd, hangup, process, process_is_reaped, NULL, POLLIN, POLLHUP)
 CELL(inotify, readable, notify, touch, watched_drains, POLLIN, POLLIN)
 CELL(fanotify, readable, fanotify, touch, fanotify_reads, POLLIN, POLLIN)
-CELL(tty, readable, tty, peer_writes, watched_drains, POLLIN, 0)
+CELL(tty, readable, session_tty, peer_writes, watched_drains, POLLIN, 0)
 CELL(tty, writable, full_tty, peer_drains, NULL, POLLOUT, 0)
-CELL(tty, hangup, tty, peer_closes, NULL, POLLIN, POLLHUP)
+CELL(tty, hangup, session_tty, peer_closes, NULL, POLLIN, POLLHUP)
 CELL(pty_master, readable, pty_master, peer_writes, watched_drains, POLLIN, 0)
 CELL(pty_master, hangup, pty_master, peer_closes, NULL, POLLIN, POLLHUP)
 CELL(pty_slave, readable, pty_slave, peer_writes, watched_drains, POLLIN, 0)
