@@ -371,7 +371,7 @@ TEST_F(ctl, partial_counts)
 	EXPECT_EQ(1, registrations(self->fd));
 }
 
-/* A long REMOVE ends at any record that fails: none after it is gone, each before it is answered. */
+/* A long REMOVE ends at any record that fails: none after it is gone, all before are answered. */
 TEST_F(ctl, partial_remove)
 {
 	struct ukevent batch[40];

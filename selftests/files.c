@@ -486,8 +486,8 @@ static bool as_poll_says(const struct ukevent *ev, int fd, const struct cell *ce
 }
 
 /* One way of a cell: as level or edge, copied or through a ring, true at ADD or later. */
-static void check_way(struct __test_metadata *_metadata, const struct cell *cell, int mode, int ring,
-		      int already)
+static void check_way(struct __test_metadata *_metadata, const struct cell *cell, int mode,
+		      int ring, int already)
 {
 	uint32_t flags = mode ? KEVENT_REQ_ET : 0;
 	struct kevent_consumer c = { 0 };

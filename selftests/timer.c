@@ -377,7 +377,7 @@ TEST_F(timer, time_namespace)
 	EXPECT_EQ(0, status) TH_LOG("exit %d", WEXITSTATUS(status));
 }
 
-/* Started, set anew and removed in no order, on all clocks: each that is left comes once, in turn. */
+/* Started, set anew and removed in no order, on all clocks: what is left comes once, in order. */
 #define SHUFFLED	509	/* a prime */
 
 TEST_F(timer, any_order)

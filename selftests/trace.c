@@ -4,7 +4,7 @@
 
 #define TRACING	"/sys/kernel/tracing"
 #define EVENTS	TRACING "/events/kevent"
-/* Tasks by name, for which the scheduler is traced as well: that changes code of every processor. */
+/* Tasks by name, for which the scheduler is traced as well: that changes code of every CPU. */
 #define NAMES	TRACING "/options/record-cmd"
 
 FIXTURE(trace)

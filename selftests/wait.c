@@ -545,8 +545,8 @@ TEST_F(wait, killed_sleeper_hands_all_on)
 }
 
 /*
- * A consumer that is woken, and ends before it takes the event, leaves it to others: what fires into
- * it wakes one of them. By each source that can fire twice.
+ * A consumer that is woken, and ends before it takes the event, leaves it to others: what fires
+ * into it wakes one of them. By each source that can fire twice.
  */
 TEST_F(wait, ended_consumer_leaves_its_event)
 {
