@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
+use glob::Pattern;
 use kevent_fuzz::corpus;
 use kevent_fuzz::program::Program;
 use kevent_fuzz::reproducer;
@@ -74,6 +75,10 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["seed", "corpus", "update", "mutant", "reproduce", "explain"])]
     selftests: bool,
 
+    /// Of these, only the programs with this name; * and ? match
+    #[arg(long, value_name = "NAME", requires = "selftests")]
+    only: Option<Pattern>,
+
     /// Fuzzes a kernel that is broken as this file of scripts/mutants/ says; nothing is kept
     #[arg(long, value_name = "NAME", conflicts_with = "update")]
     mutant: Option<String>,
@@ -100,7 +105,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
         return Ok(());
     }
     if args.selftests {
-        return mark_selftests(ctx, args.accel);
+        return mark_selftests(ctx, args.accel, args.only);
     }
     let folder = args.corpus.clone().unwrap_or_else(|| ctx.repo.join(CORPUS));
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
@@ -166,7 +171,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
 const SLOW: [&str; 3] = ["hostile", "kill_anywhere", "stress"];
 
 /// Runs the selftests, and marks what they reach.
-fn mark_selftests(ctx: &Context, accel: Accel) -> Result<()> {
+fn mark_selftests(ctx: &Context, accel: Accel, only: Option<Pattern>) -> Result<()> {
     let built = build::ensure(ctx, Flavour::Fuzz, &build::Args::default())?;
     let (base, tree) = (built.tree.base.clone(), built.tree.path.clone());
     let vmlinux = built.folder.join("vmlinux");
@@ -177,6 +182,7 @@ fn mark_selftests(ctx: &Context, accel: Accel) -> Result<()> {
         ctx,
         &kernel,
         &selftests::Choice {
+            only,
             without: &SLOW,
             qemu: guest::watch(&points, log.path())?.into(),
             ..selftests::Choice::default()
