@@ -25,16 +25,26 @@
 //!
 //! # Rooms
 //!
-//! | files                                                      | what is in them                   |
-//! |------------------------------------------------------------|-----------------------------------|
-//! | `word`, `event`, `keys`, `ring`, `registration`, `state`   | the slot protocol and what a queue does with what fires; nothing of the kernel but atomics, no `unsafe`, compiled on the host as well |
-//! | `memory`, `array`, `record`                                | memory that is mapped, allocated, copied |
-//! | `queue`, `limit`, `deadline`, `trace`                      | a queue, who sleeps on it, what it costs |
-//! | `source` and below                                         | one file for each source          |
-//! | `ctl`, `get`, `wait`, `commit`, `file`, `syscall`          | one file for each call            |
-//! | `resume`                                                   | what a thread does before it sleeps |
+//! * `word`, `event`, `keys`, `ring`, `registration`, `state`: the slot protocol, and what a queue
+//!   does with what fires. Nothing of the kernel but atomics, no `unsafe`, compiled on the host as
+//!   well.
+//! * `memory`, `array`, `record`: memory that is mapped, allocated, copied.
+//! * `queue`, `limit`, `deadline`, `trace`: a queue, who sleeps on it, what it costs.
+//! * `source` and below: one file for each source.
+//! * `ctl`, `get`, `wait`, `commit`, `file`, `syscall`: one file for each call.
+//! * `resume`: what a thread does before it sleeps.
 //!
 //! # Who owns what
+//!
+//! ```text
+//!   mappings --> file of the queue <-- descriptors      file that is watched <-- descriptors
+//!                     |                                      |
+//!                     | Arc                                  | its list of watches, until the
+//!                     v                                      v last close: Arc
+//!                   Queue --- State: a registration ------> Tie
+//!                     ^               Arc, until REMOVE      |
+//!                     +--------------------------------------+ Arc, until it is dropped
+//! ```
 //!
 //! * The file owns the queue by an [`Arc`](crate::sync::Arc); mappings own the file.
 //! * The queue owns its registrations: a place in the state's table, which has the keys as well,
@@ -59,8 +69,8 @@
 //!         > Group::turns              (spinlock, interrupts off; only EXCLUSIVE)
 //!             > Queue::inner          (spinlock, interrupts off; all that wake-ups change)
 //!                 > Queue::sleepers, batchers (wait queue locks)
-//!             > Queue::pollers        (wait queue lock; after inner is dropped; watchers' locks are
-//!                                      below it)
+//!             > Queue::pollers        (wait queue lock; after inner is dropped; the locks of
+//!                                      watchers are below it)
 //! ```
 //!
 //! * `inner` is taken in hard interrupts. It protects `State`; under it nothing allocates, sleeps
@@ -79,16 +89,17 @@
 //!
 //! # Fields
 //!
-//! | field                              | protected by                                   |
-//! |------------------------------------|------------------------------------------------|
-//! | `Queue::inner`, with all of `State`| itself                                         |
-//! | `Control`                          | `control`                                      |
-//! | `source::file::Rare`               | `control`; its own lock only lends it out      |
-//! | what a file's wait-queue entry has | changes before it is on a queue; `repeat`: the lock of the wait queue |
-//! | `Clockwork`                        | the lock of the queue's timers                 |
-//! | words and data of the ring         | atomic; see `ring`                             |
-//! | the rest of an entry               | written by the kernel while the slot is finished |
-//! | header of the ring                 | written under `inner`, never read              |
+//! | field                                | protected by                                     |
+//! |--------------------------------------|--------------------------------------------------|
+//! | `Queue::inner`, with all of `State`  | itself                                           |
+//! | `Control`                            | `control`                                        |
+//! | `source::file::Rare`                 | `control`; its own lock only lends it out        |
+//! | what an entry of a wait queue has    | nothing: it changes while it is on none          |
+//! | `repeat`, which is part of that      | the lock of the wait queue                       |
+//! | `Clockwork`                          | the lock of the queue's timers                   |
+//! | words and data of the ring           | atomic; see `ring`                               |
+//! | the rest of an entry of the ring     | written by the kernel while the slot is finished |
+//! | header of the ring                   | written under `inner`, never read                |
 //!
 //! # Races, and who wins
 //!

@@ -2,10 +2,11 @@
 /*
  * kevent: what Rust cannot do.
  *
- * SYSCALL_DEFINE() is a macro of C, as are tracepoints, initcalls and
- * unsafe_get_user(); signal masks and user counts are handled by inline
- * functions. Everything else is in
- * rust/kernel/kevent, which begins with the design.
+ * SYSCALL_DEFINE() is a macro of C, as are tracepoints, initcalls and the
+ * unsafe_get_user() and unsafe_put_user() that copy records. Signal masks,
+ * clocks and time namespaces, user counts and task work are handled by inline
+ * functions. Everything else is in rust/kernel/kevent, which begins with the
+ * design.
  */
 #include <linux/compat.h>
 #include <linux/cred.h>

@@ -216,13 +216,12 @@ static u64 kevent_received(struct socket *sock)
 	const struct sock *sk = sock->sk;
 	int bytes;
 
-	if (sk_is_stream_unix(sk)) {
+	if (sk_is_stream_unix(sk))
 		bytes = READ_ONCE(unix_sk(sk)->inq_len);
-	} else if (kevent_tcp_has_all(sock)) {
+	else if (kevent_tcp_has_all(sock))
 		bytes = kevent_tcp_inq(sk);
-	} else {
+	else
 		return 0;
-	}
 	return max(bytes, 0);
 }
 

@@ -10,9 +10,11 @@
 //!
 //! | key of the wake-up         | TCP, UDP, UNIX               | other sockets                  |
 //! |----------------------------|------------------------------|--------------------------------|
-//! | readable, writable         | the bits of the key; by the state urgent data, end of file, and what TCP can read | the bits of the key |
+//! | readable, writable         | the bits of the key, and (1) | the bits of the key            |
 //! | an error                   | all by the state, the errno  | the bits of the key, the errno |
 //! | none: the state is another | all by the state             | what is wanted, with RECHECK   |
+//!
+//! (1) By the state: urgent data, the end of the file, and what TCP can read.
 //!
 //! The datum is read at the same moment. `fs/kevent_socket.c` has the reads.
 //!

@@ -79,10 +79,10 @@
 #define KEVENT_RET_BROKEN		0x1	/* the record was refused, the source failed */
 #define KEVENT_RET_DONE			0x2	/* the record was answered, the event is complete */
 #define KEVENT_RET_COPY_FAILED		0x4	/* never set */
-#define KEVENT_RET_OUTSTANDING		0x8	/* REMOVE, MODIFY: an event is taken and not finished */
+#define KEVENT_RET_OUTSTANDING		0x8	/* REMOVE, MODIFY: an event is taken, unfinished */
 #define KEVENT_RET_RECHECK		0x10	/* the source did not say which bits are true */
 #define KEVENT_RET_INJECTED		0x20	/* fired by READY, not by its source */
-#define KEVENT_RET_COUNTED		0x40	/* data counts; a taker closes it with KEVENT_DATA_CLOSED */
+#define KEVENT_RET_COUNTED		0x40	/* data counts; takers set KEVENT_DATA_CLOSED */
 
 /* Return flags that say who owns a slot of the ring. */
 #define KEVENT_RET_TAKEN		0x100
