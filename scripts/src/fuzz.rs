@@ -15,7 +15,7 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use glob::Pattern;
 use kevent_fuzz::corpus;
 use kevent_fuzz::program::Program;
@@ -167,7 +167,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     Ok(())
 }
 
-/// Test programs that take long there and reach nothing that others do not.
+/// Test programs that take long there.
 const SLOW: [&str; 3] = ["hostile", "kill_anywhere", "stress"];
 
 /// Runs the selftests, and marks what they reach.
@@ -188,7 +188,12 @@ fn mark_selftests(ctx: &Context, accel: Accel, only: Option<Pattern>) -> Result<
             ..selftests::Choice::default()
         },
     )?;
-    println!("{}", ran.tally);
+    ensure!(
+        ran.failures.is_empty(),
+        "{}:\n{}",
+        ran.tally,
+        ran.failures.join("\n")
+    );
     let reached = told::translated(BufReader::new(File::open(log.path())?))?;
     let page = ctx.repo.join(page::PAGE);
     let reasons = page::Reasons::read(&ctx.repo)?;

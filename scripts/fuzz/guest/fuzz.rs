@@ -170,8 +170,11 @@ impl Fuzzer {
     /// a moment, if another processor changes it meanwhile, and then Linux finds a breakpoint.
     fn trace(&self) {
         let _closed = self.gate.write().expect("nobody panics with it");
-        let _ = fs::write("/sys/kernel/tracing/options/record-cmd", "0");
-        let _ = fs::write("/sys/kernel/tracing/events/kevent/enable", "1");
+        for (file, value) in [("options/record-cmd", "0"), ("events/kevent/enable", "1")] {
+            if let Err(error) = fs::write(format!("/sys/kernel/tracing/{file}"), value) {
+                eprintln!("{file}: {error}");
+            }
+        }
     }
 
     /// Runs a program, and keeps what it needs to reach what none did before.
