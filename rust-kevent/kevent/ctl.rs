@@ -22,7 +22,10 @@ use super::{
         with_records, //
     },
     source,
-    state::Wake,
+    state::{
+        NotModified,
+        Wake, //
+    },
     trace, //
 };
 use crate::{
@@ -183,7 +186,7 @@ fn remove<const N: usize>(
         let Some(removed) = removed else {
             break;
         };
-        let outstanding = control.end(removed);
+        let outstanding = control.end(queue, removed);
         if removed.over {
             break;
         }
@@ -219,9 +222,15 @@ fn modify(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Res
         tie.with(|tie| tie.prepare(request))?;
     }
     let generation = control.next_generation();
-    // It may be over since it was found.
-    let modified = queue.lock().events.modify(handle, request, generation);
-    let (outstanding, untaken) = modified.ok_or(ENOENT)?;
+    let (outstanding, untaken) = loop {
+        let modified = queue.lock().events.modify(handle, request, generation);
+        match modified {
+            Ok(modified) => break modified,
+            // It may be over since it was found.
+            Err(NotModified::Over) => return Err(ENOENT),
+            Err(NotModified::Unsure) => {}
+        }
+    };
     request.data = generation;
     if let Some(tie) = &tie {
         let always = tie.with(|tie| tie.always());

@@ -761,7 +761,7 @@ impl Queue {
             if inner.events.request(handle).is_some() {
                 let removed = inner.events.remove(handle);
                 drop(inner);
-                control.end(&removed);
+                control.end(self, &removed);
                 drop(removed);
                 inner = self.lock();
             }
@@ -1066,11 +1066,12 @@ impl Control {
     }
 
     /// Ends what was removed from the state. Returns whether a consumer still holds an event of it.
+    /// Interrupts are let in while that is found out.
     ///
     /// The handle is nobody's yet: that takes `control`. Until the tie ends, what it reports
     /// concerns nobody.
     #[inline]
-    pub(crate) fn end(&mut self, removed: &Removed<Tied>) -> bool {
+    pub(crate) fn end(&mut self, queue: &Queue, removed: &Removed<Tied>) -> bool {
         self.refund();
         if let Some(tie) = &removed.tie {
             tie.with(|tie| tie.end());
@@ -1079,6 +1080,13 @@ impl Control {
             }
         }
         removed.outstanding
+            || removed.unsure
+                && loop {
+                    let held = queue.lock().events.is_held(removed.handle);
+                    if let Some(held) = held {
+                        break held;
+                    }
+                }
     }
 
     /// Ends the registrations that are over in the state.
@@ -1090,7 +1098,7 @@ impl Control {
             };
             let removed = inner.events.remove(handle);
             drop(inner);
-            self.end(&removed);
+            self.end(queue, &removed);
         }
     }
 
@@ -1116,7 +1124,7 @@ impl Control {
         };
         let removed = inner.events.remove(handle);
         drop(inner);
-        let outstanding = self.end(&removed);
+        let outstanding = self.end(queue, &removed);
         if !removed.over {
             trace::remove(queue, &request, outstanding);
         }
@@ -1304,7 +1312,7 @@ impl<'a> New<'a> {
     pub(crate) fn cancel(self) {
         if let Some(handle) = self.handle {
             let removed = self.queue.lock().events.remove(handle);
-            self.control.end(&removed);
+            self.control.end(self.queue, &removed);
         }
     }
 }

@@ -44,13 +44,13 @@ impl Handle {
 /// What a registration does with the next firing.
 ///
 /// ```text
-///            ADD                      published, ONESHOT        forgotten, its event untaken
+///            ADD                      published, ONESHOT           reaped, its event untaken
 ///   Free ----------> Armed, Waiting ----------------------> Dead ------------------> Ghost
-///     ^               | ^                                     |                        |
-///     |     published,| |MODIFY                               |                        |
-///     |      DISPATCH v |                                     |                        |
-///     |             Disabled                                  |                        |
-///     +---------------+------------- REMOVE, reaped ----------+------ slot refilled ---+
+///     ^               | ^     |                               |                      ^   |
+///     |     published,| |     +- REMOVE, with a chain --------|----------------------+   |
+///     |      DISPATCH v |MODIFY                               |                          |
+///     |             Disabled                                  |                          |
+///     +---------------+------------- REMOVE, reaped ----------+----- slots refilled -----+
 /// ```
 ///
 /// A waiting one has fired, and its event found no room: it is on the pending list. An armed one
@@ -68,7 +68,7 @@ pub enum Phase {
     Disabled,
     /// Delivered, and its key is free.
     Dead,
-    /// All of it has gone but its event.
+    /// All of it has gone but its chain.
     Ghost,
 }
 

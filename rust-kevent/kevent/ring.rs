@@ -22,8 +22,9 @@
 //! theirs.
 //!
 //! A slot that a consumer holds while its registration has a younger event is in the *chain* of
-//! that registration, for the receipt of REMOVE. It is *bound*, and so is one whose registration
-//! has gone but for the event: who fills it tells the registration first.
+//! that registration, for the receipt of REMOVE. So is one whose registration has gone but for the
+//! event. They are *bound*: who fills one takes it out of the chain first. A registration that goes
+//! leaves its place to its chain, as a ghost, until that is empty.
 //!
 //! # Memory order
 //!
@@ -76,7 +77,7 @@ use crate::sync::{
 
 /// How many taken slots are stepped over between two calls of [`Ring::renew()`]. A search that ends
 /// for this goes on from there, so that a ring with more taken slots in a row fills all the same.
-/// As many are passed in one round of the lock by who looks for events, or commits.
+/// As many are passed in one round of the lock by who looks for events, walks a chain, or commits.
 const STEPS: u32 = 1024;
 
 /// "No slot" in a chain.
@@ -423,53 +424,59 @@ impl<M: Memory> Ring<M> {
         let Some(registration) = table.get_mut(handle) else {
             return;
         };
-        let held = !self.is_done(registration);
-        let position = core::mem::replace(&mut registration.position, NOWHERE);
-        if held {
-            let index = self.index(position);
-            let older = core::mem::replace(&mut registration.chain, index);
-            if let Some(slot) = self.slot_at(older) {
-                slot.newer = index;
-            }
-            let slot = self.slots.at_mut(position);
-            slot.bound = true;
-            slot.older = older;
-            slot.newer = NO_SLOT;
+        if !self.is_done(registration) {
+            self.chain(registration);
         }
+        registration.position = NOWHERE;
     }
 
-    /// Takes back what no consumer has taken. Returns whether a consumer still holds an entry, and
-    /// which mask and result bits were taken back.
-    pub fn retract<T>(&mut self, table: &mut Table<T>, handle: Handle) -> (bool, u64) {
+    /// Binds the slot of the newest entry of a registration.
+    fn chain<T>(&mut self, registration: &mut Registration<T>) {
+        let index = self.index(registration.position);
+        let older = core::mem::replace(&mut registration.chain, index);
+        if let Some(slot) = self.slot_at(older) {
+            slot.newer = index;
+        }
+        let slot = self.slots.at_mut(registration.position);
+        slot.bound = true;
+        slot.older = older;
+        slot.newer = NO_SLOT;
+    }
+
+    /// Takes back what no consumer has taken. Returns which mask and result bits that were; what one
+    /// has is in the chain.
+    pub fn retract<T>(&mut self, table: &mut Table<T>, handle: Handle) -> u64 {
         let Some(registration) = table.get_mut(handle) else {
-            return (false, 0);
+            return 0;
         };
         let (position, word) = (registration.position, Word(registration.event.word));
-        let mut untaken = 0;
         if self.is_here(position) && self.reclaim(position, word).is_ok() {
-            untaken = word.outcome();
             registration.position = NOWHERE;
             self.vacate(position);
-        } else {
-            self.hold(table, handle);
+            return word.outcome();
         }
-        let mut held = false;
-        let mut index = table.get(handle).map_or(NO_SLOT, |r| r.chain);
-        while index != NO_SLOT {
-            let Slot {
-                position, older, ..
-            } = *self.slots.at(u64::from(index));
-            if self.is_finished(position) {
-                self.release(table, index);
-            } else {
-                held = true;
-            }
-            index = older;
-        }
-        (held, untaken)
+        self.hold(table, handle);
+        0
     }
 
-    /// What [`Ring::retract()`] does, of a registration that is about to go and has no chain.
+    /// Whether a consumer still holds an entry in the chain of a registration. What is finished is
+    /// taken out of it up to there, but no more than [`STEPS`]: nothing, if it takes more.
+    pub fn is_held<T>(&mut self, table: &mut Table<T>, handle: Handle) -> Option<bool> {
+        for _ in 0..STEPS {
+            let index = table.get(handle).map_or(NO_SLOT, |r| r.chain);
+            let Some(&mut Slot { position, .. }) = self.slot_at(index) else {
+                return Some(false);
+            };
+            if !self.is_finished(position) {
+                return Some(true);
+            }
+            self.release(table, index);
+        }
+        None
+    }
+
+    /// What [`Ring::retract()`] and [`Ring::is_held()`] do, of a registration that is about to go
+    /// and has no chain.
     #[inline]
     pub fn leave<T>(&mut self, registration: &Registration<T>) -> (bool, u64) {
         let (position, word) = (registration.position, Word(registration.event.word));
@@ -488,31 +495,14 @@ impl<M: Memory> Ring<M> {
         self.slots.at_mut(position).position = VACANT;
     }
 
-    /// Forgets a registration, which is about to go: its chain, and its newest entry.
-    pub fn forget<T>(&mut self, table: &mut Table<T>, handle: Handle) {
-        while let Some(registration) = table.get(handle) {
-            if registration.chain == NO_SLOT {
-                break;
-            }
-            self.release(table, registration.chain);
+    /// Binds the slot of the newest entry of a registration that is about to go, if that is untaken.
+    pub fn bind<T>(&mut self, registration: &mut Registration<T>) {
+        if self.is_untaken(registration, registration.position) {
+            self.chain(registration);
         }
     }
 
-    /// Binds the slot of the newest entry of a registration, if that is untaken. Returns whether it
-    /// is: then the registration stays, as a ghost.
-    pub fn bind<T>(&mut self, registration: &Registration<T>) -> bool {
-        let position = registration.position;
-        if !self.is_untaken(registration, position) {
-            return false;
-        }
-        let slot = self.slots.at_mut(position);
-        slot.bound = true;
-        slot.older = NO_SLOT;
-        slot.newer = NO_SLOT;
-        true
-    }
-
-    /// Unbinds a slot: takes it out of its chain, or frees the ghost whose entry it has.
+    /// Unbinds a slot: takes it out of its chain, and frees a ghost that has no other.
     fn release<T>(&mut self, table: &mut Table<T>, index: u32) {
         let Some(slot) = self.slot_at(index) else {
             return;
@@ -527,17 +517,16 @@ impl<M: Memory> Ring<M> {
         let Some(owner) = table.get_mut(registration) else {
             return;
         };
-        if owner.phase == Phase::Ghost {
-            table.remove(registration);
-            return;
-        }
         if let Some(slot) = self.slot_at(older) {
             slot.newer = newer;
         }
         if let Some(slot) = self.slot_at(newer) {
             slot.older = older;
-        } else {
-            owner.chain = older;
+            return;
+        }
+        owner.chain = older;
+        if older == NO_SLOT && owner.phase == Phase::Ghost {
+            table.remove(registration);
         }
     }
 

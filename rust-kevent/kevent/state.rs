@@ -71,7 +71,8 @@ use super::{
         CommitError,
         Memory,
         Repeat,
-        Ring, //
+        Ring,
+        NO_SLOT, //
     },
     word::Word, //
 };
@@ -145,10 +146,21 @@ pub struct Removed<T> {
     pub over: bool,
     /// A consumer still holds an event of it.
     pub outstanding: bool,
+    /// Or that takes longer to find out: [`State::is_held()`] tells.
+    pub unsure: bool,
     /// What an event said that no consumer will see.
     pub untaken: Option<Fired>,
     /// To be ended, and dropped, outside the lock.
     pub tie: Option<T>,
+}
+
+/// Why a registration was not modified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotModified {
+    /// It is over.
+    Over,
+    /// It takes longer to find out what consumers hold of it. To be tried again.
+    Unsure,
 }
 
 /// A registration whose source is to be asked, without the lock.
@@ -349,6 +361,7 @@ impl<M: Memory, T> State<M, T> {
                 handle,
                 over: false,
                 outstanding,
+                unsure: false,
                 untaken: Self::untaken(bits),
                 tie: registration.take_tie(),
             })
@@ -365,6 +378,7 @@ impl<M: Memory, T> State<M, T> {
             handle,
             over: false,
             outstanding: false,
+            unsure: false,
             untaken: None,
             tie: None,
         };
@@ -374,28 +388,25 @@ impl<M: Memory, T> State<M, T> {
             Some(Phase::Dead) => {
                 removed.over = true;
                 self.dead.unlink(&mut self.table, handle);
-                if let Some(ring) = &mut self.ring {
-                    ring.forget(&mut self.table, handle);
-                    if let Some(registration) = self.table.get_mut(handle) {
-                        if ring.bind(registration) {
-                            registration.phase = Phase::Ghost;
-                            removed.tie = registration.take_tie();
-                            return removed;
-                        }
-                    }
+                let ring = self.ring.as_mut();
+                if let Some((ring, registration)) = ring.zip(self.table.get_mut(handle)) {
+                    ring.bind(registration);
                 }
             }
             Some(Phase::Armed | Phase::Waiting | Phase::Disabled) => {
                 self.forget_look(handle);
-                (removed.outstanding, removed.untaken) = self.retract(handle);
-                if let Some(ring) = &mut self.ring {
-                    ring.forget(&mut self.table, handle);
-                }
+                removed.untaken = self.retract(handle);
+                let held = self.is_held(handle);
+                (removed.outstanding, removed.unsure) = (held == Some(true), held.is_none());
             }
         }
-        let registration = self.table.get_mut(handle);
-        removed.tie = registration.and_then(|registration| registration.take_tie());
-        self.table.remove(handle);
+        if let Some(registration) = self.table.get_mut(handle) {
+            removed.tie = registration.take_tie();
+            match registration.chain {
+                NO_SLOT => self.table.remove(handle),
+                _ => registration.phase = Phase::Ghost,
+            }
+        }
         removed
     }
 
@@ -410,15 +421,15 @@ impl<M: Memory, T> State<M, T> {
     }
 
     /// Takes an untaken event back and arms the registration anew. Returns whether a consumer still
-    /// holds an event of it, and what was taken back; nothing if it is over.
+    /// holds an event of it, and what was taken back.
     #[inline]
     pub fn modify(
         &mut self,
         handle: Handle,
         request: &Event,
         generation: u64,
-    ) -> Option<(bool, Option<Fired>)> {
-        let registration = self.table.get_mut(handle)?;
+    ) -> Result<(bool, Option<Fired>), NotModified> {
+        let registration = self.table.get_mut(handle).ok_or(NotModified::Over)?;
         let ring = self.ring.as_ref();
         // What happens most: it is on no list, and no event of it is under way.
         if !registration.is_quiet() || ring.is_some_and(|ring| !ring.is_done(registration)) {
@@ -426,7 +437,7 @@ impl<M: Memory, T> State<M, T> {
         }
         registration.position = NOWHERE;
         registration.renew(request, generation);
-        Some((false, None))
+        Ok((false, None))
     }
 
     #[inline(never)]
@@ -435,13 +446,17 @@ impl<M: Memory, T> State<M, T> {
         handle: Handle,
         request: &Event,
         generation: u64,
-    ) -> Option<(bool, Option<Fired>)> {
-        self.template(handle)?;
+    ) -> Result<(bool, Option<Fired>), NotModified> {
+        self.template(handle).ok_or(NotModified::Over)?;
+        let held = self.is_held(handle).ok_or(NotModified::Unsure)?;
         // What is to be looked at is up to the new request.
         self.forget_look(handle);
-        let retracted = self.retract(handle);
-        self.table.get_mut(handle)?.renew(request, generation);
-        Some(retracted)
+        let untaken = self.retract(handle);
+        // What was just put into the chain, if anything, comes first.
+        let held = self.is_held(handle).unwrap_or(held);
+        let registration = self.table.get_mut(handle).ok_or(NotModified::Over)?;
+        registration.renew(request, generation);
+        Ok((held, untaken))
     }
 
     /// Arms a registration that DISPATCH has disabled, though its event was not delivered.
@@ -453,16 +468,24 @@ impl<M: Memory, T> State<M, T> {
         }
     }
 
-    /// Returns whether a consumer holds an event, and what was taken back.
-    fn retract(&mut self, handle: Handle) -> (bool, Option<Fired>) {
+    /// Returns what was taken back. What a consumer has is in the chain then.
+    fn retract(&mut self, handle: Handle) -> Option<Fired> {
         let pending = self.table.get(handle).filter(|r| r.is_pending());
         let pending = pending.map(|registration| registration.fired());
         self.unpend(handle);
-        let (held, bits) = match &mut self.ring {
-            Some(ring) => ring.retract(&mut self.table, handle),
-            None => (false, 0),
-        };
-        (held, Self::untaken(bits).or(pending))
+        let ring = self.ring.as_mut();
+        let bits = ring.map_or(0, |ring| ring.retract(&mut self.table, handle));
+        Self::untaken(bits).or(pending)
+    }
+
+    /// Whether a consumer holds an event of a registration that it took before the newest one, or
+    /// of one that is gone, if its place is nobody else's yet. Nothing if that takes longer to find
+    /// out: then to be asked again.
+    pub fn is_held(&mut self, handle: Handle) -> Option<bool> {
+        match &mut self.ring {
+            Some(ring) => ring.is_held(&mut self.table, handle),
+            None => Some(false),
+        }
     }
 
     /// The next registration that is over and still in the table.

@@ -44,7 +44,10 @@ use kevent_model::{
         },
         registration::Nature,
         ring::Repeat,
-        state::Removed, //
+        state::{
+            NotModified,
+            Removed, //
+        },
     },
     new_spinlock, //
 };

@@ -37,6 +37,7 @@ pub use opened::{
         Delivered,
         Look,
         Next,
+        NotModified,
         State,
         Wake, //
     },
@@ -154,6 +155,7 @@ impl Host {
     pub fn outstanding(&mut self, handle: Handle, template: Event) -> Option<bool> {
         self.state
             .modify(handle, &template, 0)
+            .ok()
             .map(|(held, _)| held)
     }
 

@@ -146,7 +146,7 @@ fn a_level_that_became_oneshot_leaves_the_list_when_it_is_over() {
         host.report(handle, &bits(1));
         assert!(host.get().is_some());
     }
-    host.state.modify(a, &template(0, REQ_ONESHOT), 0);
+    host.state.modify(a, &template(0, REQ_ONESHOT), 0).unwrap();
     host.report(a, &bits(1));
     assert!(host.get().is_some());
     assert_eq!(host.state.dead(), Some(a));
@@ -173,7 +173,7 @@ fn an_answer_to_an_older_request_is_void() {
     let a = tied(&mut host, 0, 0, Nature::State);
     let asked = host.state.ask(a).expect("it is tied");
     assert!(host.state.is_valid(&asked));
-    host.state.modify(a, &template(0, 0), 1);
+    host.state.modify(a, &template(0, 0), 1).unwrap();
     assert!(!host.state.is_valid(&asked));
     let asked = host.state.ask(a).expect("it is tied");
     host.state.remove(a);
@@ -188,7 +188,7 @@ fn a_report_is_cut_to_what_is_wanted() {
         mask: 0x3,
         ..template(0, 0)
     };
-    host.state.modify(a, &changed, 0);
+    host.state.modify(a, &changed, 0).unwrap();
     assert_eq!(host.state.report(a, &bits(0x4), 0x10), None);
     assert_eq!(host.state.report(a, &bits(0x15), 0x10), Some(Wake::One));
     assert_eq!(host.get().map(|event| event.word), Some(0x11));

@@ -214,7 +214,7 @@ fn words_that_change_under_its_hands_hold_nobody() {
                     state.take(next);
                 }
             }
-            state.modify(handles[round as usize % 8], &template(1, 0), 0);
+            let _ = state.modify(handles[round as usize % 8], &template(1, 0), 0);
         }
         for handle in handles {
             state.remove(handle);

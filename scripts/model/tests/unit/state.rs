@@ -71,6 +71,73 @@ fn an_old_event_is_outstanding_though_younger_ones_are_finished() {
     assert_eq!(host.outstanding(a, template(0, 0)), Some(false));
 }
 
+/// So many events of a registration, of which a consumer holds the oldest, and is done with the rest.
+fn long_chain(host: &mut Host, a: Handle, events: usize) -> Taken {
+    let mut consumer = host.consumer(1);
+    let mut held = Vec::new();
+    for _ in 0..events {
+        host.report(a, &bits(1));
+        held.push(consumer.take().expect("an entry"));
+    }
+    let oldest = held.remove(0);
+    for entry in held {
+        assert!(consumer.finish(entry));
+    }
+    oldest
+}
+
+#[test]
+fn remove_walks_a_long_chain_in_rounds() {
+    let mut host = Host::new(12);
+    let a = host.add(0, 0);
+    let oldest = long_chain(&mut host, a, 3000);
+    let removed = host.state.remove(a);
+    assert!(removed.unsure && !removed.outstanding);
+    assert_eq!(host.state.is_held(a), None);
+    assert_eq!(host.state.is_held(a), Some(true));
+    let b = host.add(1, 0);
+    assert_ne!(a, b, "the place is that of the chain");
+    let mut consumer = host.consumer(1);
+    assert!(consumer.finish(oldest));
+    for _ in 0..2 << 12 {
+        host.report(b, &bits(1));
+        host.eat(&mut consumer).expect("an event");
+    }
+    assert_eq!(host.add(2, 0), a, "the chain is gone");
+}
+
+#[test]
+fn remove_finds_the_end_of_a_chain() {
+    let mut host = Host::new(12);
+    let a = host.add(0, 0);
+    let oldest = long_chain(&mut host, a, 2000);
+    assert!(host.consumer(1).finish(oldest));
+    assert!(host.state.remove(a).unsure);
+    assert_eq!(host.state.is_held(a), Some(false));
+    assert_eq!(host.add(1, 0), a);
+}
+
+#[test]
+fn modify_walks_a_long_chain_in_rounds() {
+    let mut host = Host::new(12);
+    let a = host.add(0, 0);
+    let oldest = long_chain(&mut host, a, 3000);
+    let mut rounds = 0;
+    let held = loop {
+        match host.state.modify(a, &template(0, 0), 0) {
+            Ok((held, _)) => break held,
+            Err(error) => assert_eq!(error, NotModified::Unsure),
+        }
+        rounds += 1;
+    };
+    assert_eq!((held, rounds), (true, 2));
+    assert!(host.consumer(1).finish(oldest));
+    assert_eq!(host.outstanding(a, template(0, 0)), Some(false));
+    host.state.remove(a);
+    let again = host.state.modify(a, &template(0, 0), 0);
+    assert_eq!(again.err(), Some(NotModified::Over));
+}
+
 #[test]
 fn modify_takes_the_old_event_back_and_arms() {
     let mut host = Host::new(1);
