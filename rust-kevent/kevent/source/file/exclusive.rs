@@ -66,6 +66,31 @@ pub(super) unsafe fn init() {
 /// Members that one entry asks in turn.
 const FEW: usize = 8;
 
+/// Which members a walk tells.
+#[derive(Clone, Copy)]
+enum Whom {
+    /// Those that are through with what they were told before.
+    Idle,
+    /// All that are armed.
+    Armed,
+}
+
+impl Whom {
+    /// In the order in which they are tried.
+    const EACH: [Self; 2] = [Whom::Idle, Whom::Armed];
+
+    /// Tells a member, if it is one of these. Returns whether it is.
+    ///
+    /// Pollers of its queue are told later: who watches it may be in a group of its own.
+    #[inline]
+    fn tell(self, member: &Target, fired: &Fired, always: u32) -> bool {
+        match self {
+            Whom::Idle => Queue::report_if_idle(member, fired, always),
+            Whom::Armed => Queue::report(member, fired, always, true, None).is_some(),
+        }
+    }
+}
+
 struct Turns {
     /// Members by their numbers.
     members: RBTree<u64, Target>,
@@ -152,41 +177,34 @@ impl Group {
         last
     }
 
-    /// Tells the next member that is armed, among [`FEW`]. Returns whether there is one.
-    ///
-    /// Pollers of that queue are told later: who watches it may be in a group of its own.
+    /// Tells one of the next [`FEW`] members. Returns whether one is armed.
     fn tell(&self, fired: &Fired, always: u32) -> bool {
         let mut turns = self.turns.lock();
         let mut walk = Walk::new(&turns);
-        let idle = |member: &Target| Queue::report_if_idle(member, fired, always);
-        let mut told = turns.ask(&mut walk, idle);
-        if told != Some(true) {
+        let told = Whom::EACH.into_iter().any(|whom| {
             walk = Walk::new(&turns);
-            let any = |member: &Target| Queue::report(member, fired, always, true, None).is_some();
-            told = turns.ask(&mut walk, any);
-        }
+            let tell = |member: &Target| whom.tell(member, fired, always);
+            turns.ask(&mut walk, tell) == Some(true)
+        });
         turns.next = walk.next;
-        told == Some(true)
+        told
     }
 
-    /// The same among all. Interrupts are let in now and then.
+    /// The same of all members. Interrupts are let in after each [`FEW`].
     fn tell_any(&self, fired: &Fired, always: u32) {
-        let idle = |member: &Target| Queue::report_if_idle(member, fired, always);
-        let any = |member: &Target| Queue::report(member, fired, always, true, None).is_some();
-        let _ = self.tell_one(idle) || self.tell_one(any);
-    }
-
-    fn tell_one(&self, tell: impl Fn(&Target) -> bool) -> bool {
-        let mut walk = Walk::new(&self.turns.lock());
-        loop {
-            let mut turns = self.turns.lock();
-            if let Some(told) = turns.ask(&mut walk, &tell) {
-                if told {
-                    turns.next = walk.next;
+        let _ = Whom::EACH.into_iter().any(|whom| {
+            let mut walk = Walk::new(&self.turns.lock());
+            loop {
+                let mut turns = self.turns.lock();
+                let tell = |member: &Target| whom.tell(member, fired, always);
+                if let Some(told) = turns.ask(&mut walk, tell) {
+                    if told {
+                        turns.next = walk.next;
+                    }
+                    return told;
                 }
-                return told;
             }
-        }
+        });
     }
 }
 
