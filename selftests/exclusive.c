@@ -235,8 +235,9 @@ TEST_F(exclusive, one_is_told_in_turn)
 		ASSERT_FALSE(variant->drain(self->file[0]));
 	}
 	EXPECT_EQ(0U, told(self));
-	for (i = 0; i < QUEUES; i++)
+	for (i = 0; i < QUEUES; i++) {
 		EXPECT_EQ(16, turns[i]) TH_LOG("queue %d", i);
+	}
 }
 
 /* A queue with an untaken event has its turn all the same. */

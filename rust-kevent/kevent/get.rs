@@ -129,7 +129,7 @@ impl<'a> Call<'a> {
         let mut room = self.max.saturating_sub(self.copied);
         let mut left = self.looks.unwrap_or(0);
         while left != 0 && room != 0 {
-            let few = left.min(FEW);
+            let few = left.min(FEW).min(room);
             left = left.saturating_sub(few);
             let found = self.queue.look_again(&mut { few });
             room = if enough {

@@ -16,7 +16,6 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
         r#"Ok([(0, "IN"), (2, "IN"), (3, "IN"), (4, "IN"), (1, "IN")])"#,
         r#"Ok([(1, "IN"), (0, "IN"), (2, "IN"), (3, "IN"), (4, "IN")])"#,
     ),
-    ("many.events and files", "(300, 300)", "(292, 292)"),
     ("exclusive.how many have it, if nobody waits", "2", "1"),
     ("nested_edge.is an edge", "Ok([])", r#"Ok(["IN"])"#),
     (
