@@ -601,6 +601,8 @@ fn tcp(of: &Say) {
     // SAFETY: As above.
     unsafe { libc::shutdown(client, libc::SHUT_RDWR) };
     of.say("closed", soon(epfd));
+    // When it hears that its own end has arrived is up to the network.
+    of.say("DEL", ctl(epfd, DEL, client, 0));
     drop(listener);
     of.say("no listener", now(epfd));
 }
@@ -1277,7 +1279,7 @@ fn threads_ctl(of: &Say) {
 fn close_asleep(of: &Say) {
     let (epfd, file) = (create(), eventfd(0));
     add(epfd, file, IN);
-    let waiter = asleep(move || bits(wait(epfd, 500)));
+    let waiter = asleep(move || bits(wait(epfd, LONG)));
     close(epfd);
     write(file);
     of.say("closed by another", waiter.join());

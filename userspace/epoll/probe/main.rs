@@ -13,7 +13,7 @@ mod epoll;
 use std::io::Write;
 
 /// How long one may take.
-const SECONDS: u32 = 60;
+const SECONDS: u32 = 240;
 
 fn main() {
     let wanted = std::env::args().nth(1);
