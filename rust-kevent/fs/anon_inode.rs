@@ -33,6 +33,59 @@ use core::{
 ///
 /// The data of a file is made before the file, or by [`FileOperations::open`] for a device node,
 /// and dropped when the last reference to the file goes.
+///
+/// # Examples
+///
+/// A file that can always be read, of data that anybody finds who has the file:
+///
+/// ```
+/// use kernel::{
+///     bindings,
+///     fs::{
+///         anon_inode::{
+///             FileOperations,
+///             Operations, //
+///         },
+///         File, //
+///     },
+///     mm::virt::VmaNew,
+///     prelude::*,
+///     seq_file::SeqFile,
+///     seq_print,
+///     sync::poll::PollTable, //
+/// };
+///
+/// struct Answer;
+///
+/// impl FileOperations for Answer {
+///     const OWNER: Option<&'static ThisModule> = None;
+///
+///     type Data = KBox<u32>;
+///
+///     fn open() -> Result<KBox<u32>> {
+///         Err(ENODEV)
+///     }
+///
+///     fn poll(_: &u32, _: &File, _: &PollTable<'_>) -> u32 {
+///         bindings::POLLIN
+///     }
+///
+///     fn mmap(_: &u32, _: &VmaNew) -> Result {
+///         Err(ENODEV)
+///     }
+///
+///     fn show_fdinfo(answer: &u32, m: &SeqFile) {
+///         seq_print!(m, "answer:\t{answer}\n");
+///     }
+/// }
+///
+/// // SAFETY: It is the value of a static.
+/// static ANSWERS: Operations<Answer> = unsafe { Operations::new() };
+///
+/// let file = ANSWERS.new_file(c"[answer]", KBox::new(42, GFP_KERNEL)?, 0)?;
+/// assert_eq!(ANSWERS.data(&file), Some(&42));
+/// # Ok::<(), Error>(())
+/// ```
 pub trait FileOperations: Sized + 'static {
     /// The module that has the operations; nothing if that is the kernel.
     const OWNER: Option<&'static ThisModule>;

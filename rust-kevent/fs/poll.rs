@@ -110,6 +110,55 @@ impl LocalFile {
 }
 
 /// Entries on all wait queues that the poll method of one file names.
+///
+/// # Examples
+///
+/// The wake-ups of a file are counted, whatever they say:
+///
+/// ```
+/// use kernel::{
+///     fs::{
+///         poll::PollWatch,
+///         LocalFile, //
+///     },
+///     prelude::*,
+///     sync::{
+///         atomic::{
+///             Atomic,
+///             Relaxed, //
+///         },
+///         wait::{
+///             WakeFn,
+///             Wakeup,
+///             Woken, //
+///         },
+///         Arc, //
+///     }, //
+/// };
+///
+/// #[derive(Clone)]
+/// struct Count(Arc<Atomic<u32>>);
+///
+/// impl WakeFn for Count {
+///     fn wake(&self, _mask: u32, _wakeup: &Wakeup) -> Woken {
+///         self.0.fetch_add(1, Relaxed);
+///         Woken::No
+///     }
+///
+///     fn gone(&self) {}
+/// }
+///
+/// /// Runs `work`. Returns how many wake-ups the file had meanwhile.
+/// fn wakeups(file: &LocalFile, work: impl FnOnce()) -> Result<u32> {
+///     let count = Count(Arc::new(Atomic::new(0), GFP_KERNEL)?);
+///     // SAFETY: The watch is dropped below, and `file` is not released before.
+///     let (watch, _ready) =
+///         unsafe { PollWatch::new(file, u32::MAX, false, count.clone(), GFP_KERNEL) }?;
+///     work();
+///     drop(watch);
+///     Ok(count.0.load(Relaxed))
+/// }
+/// ```
 #[pin_data]
 pub struct PollWatch<T: WakeFn> {
     #[pin]

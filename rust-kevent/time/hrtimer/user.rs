@@ -214,6 +214,76 @@ fn line(lines: &mut Lines, clock: UserClock) -> &mut Line {
 
 /// The timers of one owner.
 ///
+/// # Examples
+///
+/// Bells that ring every millisecond, and a tower that knows how often all of its bells did:
+///
+/// ```
+/// use kernel::{
+///     prelude::*,
+///     sync::{
+///         atomic::{
+///             Atomic,
+///             Relaxed, //
+///         },
+///         Arc, //
+///     },
+///     time::{
+///         delay::fsleep,
+///         hrtimer::{
+///             impl_has_user_timers,
+///             Due,
+///             Expire,
+///             UserClock,
+///             UserTimer,
+///             UserTimers, //
+///         },
+///         Delta, //
+///     }, //
+/// };
+///
+/// const PERIOD: i64 = 1_000_000;
+///
+/// struct Bell;
+///
+/// #[pin_data]
+/// struct Tower {
+///     #[pin]
+///     timers: UserTimers<Bell>,
+///     rung: Atomic<u32>,
+/// }
+///
+/// impl_has_user_timers! {
+///     impl HasUserTimers<Bell> for Tower { self.timers }
+/// }
+///
+/// impl Expire for Bell {
+///     type Owner = Tower;
+///
+///     fn expired(tower: &Tower, due: Due<'_, Bell>) {
+///         due.take(|_bell, now, _expires| {
+///             tower.rung.fetch_add(1, Relaxed);
+///             Some(now.saturating_add(PERIOD))
+///         });
+///     }
+/// }
+///
+/// let tower = Arc::pin_init(
+///     pin_init!(Tower {
+///         timers <- UserTimers::new(),
+///         rung: Atomic::new(0),
+///     }),
+///     GFP_KERNEL,
+/// )?;
+/// let bell = KBox::pin_init(UserTimer::new(tower.clone(), Bell), GFP_KERNEL)?;
+/// bell.start(UserClock::Monotonic, |_bell, now| now.saturating_add(PERIOD));
+/// while tower.rung.load(Relaxed) < 3 {
+///     fsleep(Delta::from_millis(1));
+/// }
+/// bell.stop();
+/// # Ok::<(), Error>(())
+/// ```
+///
 /// # Invariants
 ///
 /// * `bases` are those of [`UserClock::ALL`], in this order.
