@@ -104,6 +104,12 @@ pub fn run(ctx: &Context, kernel: &Kernel, choice: &Choice) -> Result<Summary> {
         bail!("{} has no boot of that name", ctx.arch.name());
     }
     let native = pack(ctx, &compiler, kernel, &out, choice, false)?;
+    if let Some(only) = &choice.only {
+        let is_one = |program: &Program| only.matches(&program.name);
+        if headers.is_empty() && !native.0.iter().any(is_one) {
+            bail!("no test program is called `{only}`");
+        }
+    }
     let compat = boots.iter().any(|boot| boot.compat);
     let compat = compat.then(|| pack(ctx, &compiler, kernel, &out, choice, true));
     let compat = compat.transpose()?;
