@@ -1,11 +1,13 @@
 //! What scripts/checkpatch.pl of the tree says.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::command::{command, show};
+use crate::tools::python;
 
 /// How bad a report is, the worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,31 +49,50 @@ impl Found {
     }
 }
 
-/// Looks at a patch with `--strict` and more options.
-pub fn run(tree: &Path, patch: &Path, options: &[&str]) -> Result<Found> {
-    let mut perl = command("perl");
-    perl.current_dir(tree).arg("scripts/checkpatch.pl").args([
-        "--strict",
-        "--terse",
-        "--show-types",
-        "--color=never",
-    ]);
-    // It fails when it has something to say.
-    let output = perl
-        .args(options)
-        .arg("--")
-        .arg(patch)
-        .output()
-        .with_context(|| format!("cannot start `{}`", show(&perl)))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    ensure!(
-        output.status.success() || text.lines().any(|line| line.starts_with("total: ")),
-        "`{}`: {}\n{}",
-        show(&perl),
-        output.status,
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(parse(&text))
+/// scripts/checkpatch.pl of a tree.
+pub struct Script<'a> {
+    tree: &'a Path,
+    /// With a python3 that can say something of licences, if there is one.
+    path: OsString,
+}
+
+impl Script<'_> {
+    /// `python` is one that has the modules, and `cache` where it is put to be the first.
+    pub fn new<'a>(tree: &'a Path, python: Option<&Path>, cache: &Path) -> Result<Script<'a>> {
+        let path = match python {
+            Some(python) => python::first_in_path(python, &cache.join("tools/python"))?,
+            None => std::env::var_os("PATH").unwrap_or_default(),
+        };
+        Ok(Script { tree, path })
+    }
+
+    /// Looks at a patch with `--strict` and more options.
+    pub fn run(&self, patch: &Path, options: &[&str]) -> Result<Found> {
+        let mut perl = command("perl");
+        perl.current_dir(self.tree).env("PATH", &self.path);
+        perl.arg("scripts/checkpatch.pl").args([
+            "--strict",
+            "--terse",
+            "--show-types",
+            "--color=never",
+        ]);
+        // It fails when it has something to say.
+        let output = perl
+            .args(options)
+            .arg("--")
+            .arg(patch)
+            .output()
+            .with_context(|| format!("cannot start `{}`", show(&perl)))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        ensure!(
+            output.status.success() || text.lines().any(|line| line.starts_with("total: ")),
+            "`{}`: {}\n{}",
+            show(&perl),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(parse(&text))
+    }
 }
 
 /// The lines `FILE:LINE: KIND:TYPE: MESSAGE`.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, ensure};
 use comfy_table::{Table, presets};
 
 use crate::cache::write_atomic;
-use crate::checkpatch::{self, Found, Kind};
+use crate::checkpatch::{self, Found, Kind, Script};
 use crate::context::Context;
 use crate::git::EMAIL;
 use crate::progress::Step;
@@ -60,7 +60,9 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let folder = args.output.unwrap_or_else(|| ctx.cache.join("send"));
     let folder = std::path::absolute(folder)?;
     let patches = signed(ctx, &tree, &sender, &folder)?;
-    let found = check(&tree, &patches)?;
+    let tools = ctx.tools();
+    let script = Script::new(&tree.path, tools.python.as_deref(), &ctx.cache)?;
+    let found = check(&script, &patches)?;
     let recipients = concern(&tree, &sender, &patches)?;
     println!("{}", table(&patches, &found, &recipients)?);
     let log = ctx.cache.join("log/checkpatch");
@@ -108,12 +110,12 @@ fn signed(ctx: &Context, tree: &Tree, sender: &Sender, folder: &Path) -> Result<
     Ok(patches)
 }
 
-fn check(tree: &Tree, patches: &[PathBuf]) -> Result<Vec<Found>> {
+fn check(script: &Script, patches: &[PathBuf]) -> Result<Vec<Found>> {
     let step = Step::start("Running checkpatch.pl --strict with the sign-off");
     let mut found = Vec::new();
     for patch in patches {
         step.update(&patch.display().to_string());
-        found.push(checkpatch::run(&tree.path, patch, &[])?);
+        found.push(script.run(patch, &[])?);
     }
     step.done();
     Ok(found)

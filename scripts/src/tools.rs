@@ -1,6 +1,7 @@
 //! Finds the programs that build, boot and check the kernel. Installs nothing.
 
 mod llvm;
+pub mod python;
 mod rust;
 
 use std::path::{Path, PathBuf};
@@ -30,6 +31,8 @@ pub struct Tools {
     /// The C compilers for static programs of the guest.
     pub guest_gcc: Option<PathBuf>,
     pub compat_gcc: Option<PathBuf>,
+    /// A Python with [`python::MODULES`].
+    pub python: Option<PathBuf>,
     /// One row for each thing that is needed, found or not.
     pub rows: Vec<Row>,
 }
@@ -93,6 +96,7 @@ impl Tools {
             gcc: in_path("gcc"),
             guest_gcc: in_path(arch.compiler().program),
             compat_gcc: arch.compat().and_then(|compat| in_path(compat.program)),
+            python: python::find(&search("python3")),
             rows: Vec::new(),
         };
         tools.row_rust();
@@ -105,6 +109,9 @@ impl Tools {
         tools.row_program("gcc", gcc, "gcc");
         for (program, package) in PROGRAMS {
             tools.row_program(program, in_path(program), package);
+        }
+        for (module, package) in python::MODULES {
+            tools.row_module(module, package);
         }
         tools.row_guest(arch.compiler(), tools.guest_gcc.clone());
         if let Some(compat) = arch.compat() {
@@ -295,6 +302,13 @@ impl Tools {
             note: None,
             source: Source::Package(libc),
         });
+    }
+
+    /// A module that one Python must have with all others: else a package brings it to Debian's.
+    fn row_module(&mut self, module: &str, package: &'static str) {
+        let found = self.python.clone();
+        let found = found.or_else(|| python::debian_has(module));
+        self.row_program(package, found, package);
     }
 
     fn row_header(&mut self, header: &'static str, package: &'static str) {

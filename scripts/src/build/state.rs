@@ -20,6 +20,7 @@ use crate::command::show;
 use crate::context::Context;
 use crate::flavour::Flavour;
 use crate::progress::Step;
+use crate::tools::python;
 use crate::tree::{self, Base};
 
 const SYMBOL: &str = "CONFIG_KEVENT";
@@ -102,7 +103,8 @@ impl<'a> Builder<'a> {
             tools: vec![self.wanted(state, on)?.text(), show(&make)],
         };
         of.sources.extend(state.objects.iter().cloned());
-        let found = tools.rows.iter().filter_map(|row| row.found.clone());
+        let rows = tools.rows.iter().filter(|row| !python::is_module(row));
+        let found = rows.filter_map(|row| row.found.clone());
         of.tools.extend(found);
         Ok(of)
     }

@@ -13,7 +13,7 @@ use super::kept::MadeOf;
 use super::states::State;
 use super::{Check, Work};
 use crate::cache::{sha256, write_atomic};
-use crate::checkpatch::{self, Report};
+use crate::checkpatch::{self, Report, Script};
 use crate::command::{command, stdout};
 
 const ALLOWED: &str = "scripts/check/checkpatch.toml";
@@ -98,12 +98,11 @@ impl Check for Checkpatch {
         true
     }
 
-    fn lacks(&self, _: &Work) -> Option<String> {
+    fn lacks(&self, work: &Work) -> Option<String> {
         // Without them it says nothing of licences, and does not fail.
-        let modules = stdout(command("python3").args(["-c", "import git, ply"]));
-        modules.is_err().then(|| {
-            "for checkpatch: Python's modules ply and git, which it asks about licences with \
-             (apt-get install python3-ply python3-git)"
+        work.ctx.tools().python.is_none().then(|| {
+            "for checkpatch: a python3 in PATH with the modules ply and git, which it asks about \
+             licences with (cargo xtask setup, or apt-get install python3-ply python3-git)"
                 .to_owned()
         })
     }
@@ -119,7 +118,9 @@ impl Check for Checkpatch {
 
     fn look(&self, work: &Work, state: &State, log: &Path) -> Result<Vec<String>> {
         let options = ["--no-signoff", "--showfile"];
-        let found = checkpatch::run(work.tree, &state.patch, &options)?;
+        let tools = work.ctx.tools();
+        let script = Script::new(work.tree, tools.python.as_deref(), &work.ctx.cache)?;
+        let found = script.run(&state.patch, &options)?;
         write_atomic(log, checkpatch::log(std::slice::from_ref(&found)))?;
         // Of the message, the patch is named, which is not in the same place on every machine.
         let folder = state.patch.parent().context("a patch has a folder")?;

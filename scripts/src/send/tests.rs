@@ -50,6 +50,10 @@ impl Fixture {
         }
     }
 
+    fn script(&self) -> Script<'_> {
+        Script::new(&self.tree.path, None, self.folder.path()).unwrap()
+    }
+
     fn put(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder.path().join("out").join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -78,11 +82,11 @@ impl Fixture {
 fn a_sign_off_must_be_there() {
     let fixture = Fixture::new();
     let patches = fixture.patches();
-    let found = check(&fixture.tree, &patches).unwrap();
+    let found = check(&fixture.script(), &patches).unwrap();
     checkpatch::fail_for_sign_offs(&found).unwrap();
     let bare = fs::read_to_string(&patches[0]).unwrap();
     fs::write(&patches[0], bare.replace("Signed-off-by", "Seen-by")).unwrap();
-    let found = check(&fixture.tree, &patches).unwrap();
+    let found = check(&fixture.script(), &patches).unwrap();
     assert!(checkpatch::fail_for_sign_offs(&found).is_err());
 }
 
@@ -92,7 +96,7 @@ fn a_patch_goes_to_whom_it_concerns() {
     let patches = fixture.patches();
     let recipients = concern(&fixture.tree, &fixture.sender, &patches).unwrap();
     assert_eq!(recipients, [["\"O. Wner\" <o@x.dev>", LIST]; 2]);
-    let found = check(&fixture.tree, &patches).unwrap();
+    let found = check(&fixture.script(), &patches).unwrap();
     let table = table(&patches, &found, &recipients).unwrap().to_string();
     assert!(table.contains("0001-f"), "{table}");
 }
