@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test of the project.
 
 pub mod cargo;
+mod failures;
 mod pages;
 
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::arch::Arch;
 use crate::context::Context;
 use crate::flavour::Flavour;
 use crate::guest::boot::Accel;
-use crate::guest::results::Tally;
+use crate::guest::results::{Tally, shortened};
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
 use crate::{
@@ -291,7 +292,7 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     // Once more, as much was said since.
     done.iter().for_each(|step| {
         let failures = step.failures.iter();
-        failures.for_each(|failure| println!("\nFAIL {}: {failure}", step.name));
+        failures.for_each(|failure| println!("\nFAIL {}: {}", step.name, shortened(failure)));
     });
     println!("\n{}", table(&done));
     let mut tally = Tally::default();

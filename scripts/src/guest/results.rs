@@ -45,6 +45,38 @@ impl TestResult {
     }
 }
 
+/// Lines that are repeated of why something failed.
+const WHY_LINES: usize = 20;
+
+/// What failed and, below it, why: of many lines the first and the last, where the reason is more often
+/// than between them.
+pub fn failure(what: &str, why: &[impl AsRef<str>]) -> String {
+    const FIRST: usize = 12;
+    const LAST: usize = WHY_LINES - FIRST - 1;
+    let line = |line: &dyn AsRef<str>| format!("\n  {}", line.as_ref());
+    let lines = |lines: &[_]| lines.iter().map(|text| line(text)).collect::<String>();
+    if why.len() <= WHY_LINES {
+        return what.to_owned() + &lines(why);
+    }
+    let (first, last) = (&why[..FIRST], &why[why.len() - LAST..]);
+    let left_out = format!(
+        "... {} lines, which are above ...",
+        why.len() - FIRST - LAST
+    );
+    [what, &lines(first), &line(&left_out), &lines(last)].concat()
+}
+
+/// The same of what a step may say at any length.
+pub fn shortened(failure: &str) -> String {
+    let mut lines = failure.lines();
+    let what = lines.next().unwrap_or_default();
+    let why: Vec<&str> = lines.collect();
+    if why.len() <= WHY_LINES {
+        return failure.to_owned();
+    }
+    self::failure(what, &why)
+}
+
 /// Counts of tests. A skipped one is never counted as passed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -89,6 +121,25 @@ impl fmt::Display for Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_lines_are_the_first_and_the_last() {
+        let lines: Vec<String> = (1..=30).map(|number| number.to_string()).collect();
+        assert_eq!(failure("a", &lines[..0]), "a");
+        assert_eq!(failure("a", &lines[..2]), "a\n  1\n  2");
+        assert_eq!(
+            failure("a", &lines[..WHY_LINES]).lines().count(),
+            1 + WHY_LINES
+        );
+        let long = failure("a", &lines);
+        assert_eq!(long.lines().count(), 1 + WHY_LINES);
+        assert!(long.contains("\n  12\n  ... 11 lines, which are above ...\n  24\n"));
+        assert!(long.ends_with("\n  30"));
+        // Once is enough.
+        assert_eq!(shortened(&long), long);
+        assert_eq!(shortened("a\nb"), "a\nb");
+        assert_eq!(shortened(&lines.join("\n")).lines().count(), 1 + WHY_LINES);
+    }
 
     #[test]
     fn skips_are_counted_apart() {

@@ -11,7 +11,7 @@ use super::bench::Measurement;
 use super::boot::{self, Accel, Boot, Guest, Mode};
 use super::initramfs::Initramfs;
 use super::programs::{Compiler, Guests, Program};
-use super::results::{Outcome, Tally, TestResult};
+use super::results::{self, Outcome, Tally, TestResult};
 use super::session::{self, Event, Limits, Next};
 use super::splat::Patterns;
 use super::suite::{Expected, Report, Suite};
@@ -26,9 +26,6 @@ use crate::progress::seconds;
 /// small part of both.
 const SILENCE: Duration = Duration::from_secs(120);
 const TOTAL: Duration = Duration::from_secs(1500);
-
-/// Lines of a failure that are repeated below the table.
-const FAILURE_LINES: usize = 12;
 
 /// Test programs for what not every kernel has.
 const NEEDS: &[(&str, &str)] = &[("fault", "CONFIG_FAULT_INJECTION=y")];
@@ -427,22 +424,12 @@ fn summarize(headers: &[TestResult], reports: &[(&Boot, Report)]) -> Summary {
     }
 }
 
-/// What failed in a boot, and the first lines of why.
+/// What failed in a boot, and why.
 fn failure(boot: &str, result: &TestResult) -> String {
     let TestResult {
         suite, name, log, ..
     } = result;
-    let mut lines = vec![format!("{suite} {name} ({boot})")];
-    lines.extend(
-        log.iter()
-            .take(FAILURE_LINES)
-            .map(|line| format!("  {line}")),
-    );
-    if log.len() > FAILURE_LINES {
-        let more = log.len() - FAILURE_LINES;
-        lines.push(format!("  ... and {more} lines more above"));
-    }
-    lines.join("\n")
+    results::failure(&format!("{suite} {name} ({boot})"), log)
 }
 
 #[cfg(test)]

@@ -56,7 +56,10 @@ pub fn miri(ctx: &Context) -> Result<std::result::Result<Ended, String>> {
         cargo.env("MIRIFLAGS", format!("-Zmiri-seed={seed}"));
         let Ended { tally, failures } = test(ctx, "miri", &mut cargo)?;
         all.tally += tally;
-        let failures = failures.iter().map(|name| format!("{name}, seed {seed}"));
+        let failures = failures.iter().map(|failure| {
+            let (name, said) = failure.split_at(failure.find('\n').unwrap_or(failure.len()));
+            format!("{name}, seed {seed}{said}")
+        });
         all.failures.extend(failures);
     }
     Ok(Ok(all))
