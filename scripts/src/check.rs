@@ -25,7 +25,8 @@
 //! `--short` runs the quick checks, and believes of the slow ones what `scripts/check/passed.toml`
 //! says, which a run without it writes, to be checked in: checksums of the sources, and not of the
 //! tools, which differ between machines. A cell that is not there is `not run`, and neither
-//! passed nor failed; it has to be run before the series is sent.
+//! passed nor failed; it has to be run before the series is sent. `cargo xtask test` has this form as a
+//! step, which counts what it ran, and all cells that are `not run` as one that was skipped.
 //!
 //! A tool that lacks makes the cell `missing`, which fails, and is named below the table with how to
 //! get it. `FAIL` shows the first lines of its report there, and where the whole is.
@@ -51,8 +52,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::arch::Arch;
 use crate::cache::{Lock, write_atomic};
 use crate::context::Context;
-use crate::guest::results::Tally;
 use crate::progress::{Step, seconds};
+use crate::test::Ended;
 use crate::tree::{self, Base};
 use crate::{build, setup};
 use kept::{Kept, MadeOf, Record};
@@ -153,7 +154,7 @@ struct Outcome {
 
 pub fn run(ctx: &Context, args: Args) -> Result<()> {
     let start = Instant::now();
-    let tally = tally(ctx, &args)?;
+    let tally = table::tally(&look(ctx, &args)?.0);
     println!("{tally} [{}]", seconds(start.elapsed()));
     match tally.failed {
         0 if tally.passed == 0 => bail!("nothing was checked"),
@@ -162,7 +163,24 @@ pub fn run(ctx: &Context, args: Args) -> Result<()> {
     }
 }
 
-fn tally(ctx: &Context, args: &Args) -> Result<Tally> {
+/// The short form, as a step of all tests.
+pub fn short(ctx: &Context) -> Result<Ended> {
+    let args = Args {
+        short: true,
+        ..Args::default()
+    };
+    let (outcome, failures) = look(ctx, &args)?;
+    if let Some(recorded) = table::recorded(&outcome) {
+        println!("{recorded}");
+    }
+    let tally = table::of_a_step(&outcome);
+    ensure!(tally.passed + tally.failed > 0, "nothing was checked");
+    Ok(Ended { tally, failures })
+}
+
+/// Runs the checks, shows the table, and gives what failed, and why. Whoever calls it does not hold the
+/// cache's lock, which is taken after that of the checks.
+fn look(ctx: &Context, args: &Args) -> Result<(Outcome, Vec<String>)> {
     let home = ctx.cache.join("check");
     fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
     // Its own lock: the cache's would keep other commands out for all that time.
@@ -221,7 +239,8 @@ fn tally(ctx: &Context, args: &Args) -> Result<Tally> {
     let outcome = all(&work, &groups, &states, args)?;
     let wanted: Vec<&State> = chosen(&states, args);
     println!("\n{}", table::report(&wanted, &outcome));
-    Ok(table::tally(&outcome))
+    let failures = table::failures(&wanted, &outcome);
+    Ok((outcome, failures))
 }
 
 fn named(name: &str, wanted: &str) -> bool {

@@ -17,14 +17,15 @@ use crate::guest::results::{Tally, shortened};
 use crate::guest::selftests::{self, Choice, Kernel};
 use crate::progress::seconds;
 use crate::{
-    abi, bench, build, detectors, mio, mutants, run, series, setup, stress, tree, userspace,
+    abi, bench, build, check, detectors, mio, mutants, run, series, setup, stress, tree, userspace,
 };
 
 /// Runs every test of the project.
 ///
 /// These are the tests on this machine, the selector of mio compiled, the model of the ring under
-/// loom, the binary interface, the series, and the selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64;
-/// and the instructions per event against those that are checked in.
+/// loom, the binary interface, the series, `cargo xtask check --short` on each of its patches, and the
+/// selftests in QEMU: on x86_64, there as 32-bit programs too, and on arm64; and the instructions per
+/// event against those that are checked in.
 /// With --arch, they run on that architecture alone. A step that fails does not keep the others
 /// from running. Ends with the time of each step against what two processors need, and the counts.
 #[derive(clap::Args)]
@@ -203,41 +204,42 @@ const ON_DEBUG: &[&str] = &["fault", "fd", "get", "hostile", "init", "mix", "rin
 const STRESS_SECONDS: &str = "60";
 
 /// Quick steps first. Those that only prepare count no test.
-const STEPS: [Step; 27] = [
+const STEPS: [Step; 28] = [
     step("setup", 150, None, |ctx, _| {
         setup::ensure(ctx).map(|()| Ended::default())
     }),
-    step("format", 10, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
-    step("pages", 10, None, |ctx, _| Ok(pages::lint(ctx)?.into())),
-    step("host", 60, None, |ctx, _| cargo::host(ctx)),
-    step("userspace", 60, Some("setup"), |ctx, _| {
+    step("format", 3, None, |ctx, _| Ok(cargo::format(ctx)?.into())),
+    step("pages", 2, None, |ctx, _| Ok(pages::lint(ctx)?.into())),
+    step("host", 90, None, |ctx, _| cargo::host(ctx)),
+    step("userspace", 30, Some("setup"), |ctx, _| {
         userspace::on_this_machine(ctx)
     }),
-    step("miri", 45, None, |ctx, _| userspace::under_miri(ctx)),
+    step("miri", 25, None, |ctx, _| userspace::under_miri(ctx)),
     step("mio", 5, None, check_mio),
     step("mio arm64", 4, None, check_mio).on(Arch::Arm64),
-    step("abi", 10, Some("setup"), check_abi),
-    step("abi arm64", 10, Some("setup"), check_abi).on(Arch::Arm64),
+    step("abi", 5, Some("setup"), check_abi),
+    step("abi arm64", 5, Some("setup"), check_abi).on(Arch::Arm64),
     step("loom", 300, None, |ctx, _| cargo::loom(ctx)),
     step("tree", 90, Some("setup"), |ctx, _| {
         tree::ensure(ctx).map(|_| Ended::default())
     }),
-    step("series", 20, Some("setup"), |ctx, _| {
+    step("series", 15, Some("setup"), |ctx, _| {
         series::check(ctx).map(|()| passed(1))
     }),
+    step("check", 150, Some("tree"), |ctx, _| check::short(ctx)),
     step("mutants", 5, Some("tree"), |ctx, _| {
         mutants::check(ctx).map(passed)
     }),
     step("build", 420, Some("tree"), build_linux),
     step("run", 400, Some("build"), run_selftests),
-    step("userspace in the guest", 60, Some("build"), test_userspace),
-    step("bench", 100, Some("build"), check_bench).on(Arch::X86_64),
+    step("userspace in the guest", 35, Some("build"), test_userspace),
+    step("bench", 60, Some("build"), check_bench).on(Arch::X86_64),
     step("build debug", 780, Some("tree"), build_debug).on(Arch::X86_64),
     step("run debug", 180, Some("build debug"), run_debug).on(Arch::X86_64),
     step("stress", 90, Some("build debug"), run_stress).on(Arch::X86_64),
     step("build arm64", 420, Some("tree"), build_linux).on(Arch::Arm64),
     step("run arm64", 310, Some("build arm64"), run_selftests).on(Arch::Arm64),
-    step("userspace arm64", 60, Some("build arm64"), test_userspace).on(Arch::Arm64),
+    step("userspace arm64", 25, Some("build arm64"), test_userspace).on(Arch::Arm64),
     Step::all_on(
         Flavour::Debug,
         "all on debug",

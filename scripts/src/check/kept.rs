@@ -55,7 +55,7 @@ impl Kept {
 pub const RECORD: &str = "scripts/check/passed.toml";
 const HEAD: &str = "\
 # The slow checks that each patch passed: checksums of the sources that they passed with. Written by
-# `cargo xtask check`; `--short`, which CI runs, believes it.
+# `cargo xtask check`; `--short`, which `cargo xtask test` runs in CI, believes it.
 ";
 
 /// The slow checks that passed, as they are to be checked in; none before the first run.

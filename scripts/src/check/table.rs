@@ -2,6 +2,7 @@
 
 use comfy_table::{Table, presets};
 
+use super::kept::RECORD;
 use super::states::State;
 use super::{Cell, Outcome, Verdict};
 use crate::guest::results::Tally;
@@ -15,21 +16,8 @@ const LINES: usize = 8;
 pub fn report(states: &[&State], outcome: &Outcome) -> String {
     let mut text = table(states, outcome).to_string();
     text.push('\n');
-    for (state, cells) in states.iter().zip(&outcome.cells) {
-        for cell in cells {
-            if let Verdict::Failed { findings, log } = &cell.verdict {
-                text.push_str(&format!("\nFAIL {} {}\n", state.number, cell.check));
-                findings.iter().take(FINDINGS).for_each(|finding| {
-                    let lines = finding.lines().take(LINES);
-                    lines.for_each(|line| text.push_str(&format!("  {line}\n")));
-                });
-                if findings.len() > FINDINGS {
-                    let more = findings.len() - FINDINGS;
-                    text.push_str(&format!("  and {more} more\n"));
-                }
-                text.push_str(&format!("  all of it: {}\n", log.display()));
-            }
-        }
+    for failure in failed(states, outcome) {
+        text.push_str(&format!("\nFAIL {failure}\n"));
     }
     for what in &outcome.missing {
         text.push_str(&format!("\nMISSING {what}\n"));
@@ -37,15 +25,49 @@ pub fn report(states: &[&State], outcome: &Outcome) -> String {
     for what in &outcome.wrong {
         text.push_str(&format!("\nFAIL {what}\n"));
     }
-    let cells = outcome.cells.iter().flatten();
-    let count = |verdict| cells.clone().filter(|cell| cell.verdict == verdict).count();
-    match count(Verdict::NotRun) {
+    match count(outcome, &Verdict::NotRun) {
         0 => {}
         cells => text.push_str(&format!(
             "\n{cells} cells were not run with these sources: cargo xtask check\n"
         )),
     }
     text
+}
+
+/// All that failed, each with the first lines of why.
+pub fn failures(states: &[&State], outcome: &Outcome) -> Vec<String> {
+    let mut failures = failed(states, outcome);
+    failures.extend(outcome.missing.iter().map(|what| format!("missing {what}")));
+    failures.extend(outcome.wrong.iter().cloned());
+    failures
+}
+
+/// The cells that failed, each with the first lines of why.
+fn failed(states: &[&State], outcome: &Outcome) -> Vec<String> {
+    let mut failed = Vec::new();
+    for (state, cells) in states.iter().zip(&outcome.cells) {
+        for cell in cells {
+            if let Verdict::Failed { findings, log } = &cell.verdict {
+                let mut text = format!("{} {}", state.number, cell.check);
+                findings.iter().take(FINDINGS).for_each(|finding| {
+                    let lines = finding.lines().take(LINES);
+                    lines.for_each(|line| text.push_str(&format!("\n  {line}")));
+                });
+                if findings.len() > FINDINGS {
+                    let more = findings.len() - FINDINGS;
+                    text.push_str(&format!("\n  and {more} more"));
+                }
+                text.push_str(&format!("\n  all of it: {}", log.display()));
+                failed.push(text);
+            }
+        }
+    }
+    failed
+}
+
+fn count(outcome: &Outcome, verdict: &Verdict) -> usize {
+    let cells = outcome.cells.iter().flatten();
+    cells.filter(|cell| cell.verdict == *verdict).count()
 }
 
 fn table(states: &[&State], outcome: &Outcome) -> Table {
@@ -94,4 +116,21 @@ pub fn tally(outcome: &Outcome) -> Tally {
         }
     }
     tally
+}
+
+/// The same for one step among others. What is recorded did not run there, and what is not is one thing
+/// that was left out, however many cells it has.
+pub fn of_a_step(outcome: &Outcome) -> Tally {
+    let all = tally(outcome);
+    Tally {
+        passed: count(outcome, &Verdict::Passed),
+        skipped: all.skipped.min(1),
+        ..all
+    }
+}
+
+/// What is only recorded, in a line.
+pub fn recorded(outcome: &Outcome) -> Option<String> {
+    let cells = count(outcome, &Verdict::Recorded);
+    (cells > 0).then(|| format!("{cells} cells passed with these sources, as {RECORD} says"))
 }

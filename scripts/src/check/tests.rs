@@ -183,3 +183,56 @@ fn checks_are_named_by_their_beginning() {
     assert!(named("x86_64 boot on", "x86_64") && named("x86_64 off", "x86_64 off"));
     assert!(!named("x86_64 off", "x86"));
 }
+
+#[test]
+fn a_step_counts_what_it_ran() {
+    let cell = |verdict: &Verdict| Cell {
+        check: "a".to_owned(),
+        verdict: verdict.clone(),
+        time: None,
+    };
+    let row = |verdicts: &[Verdict]| verdicts.iter().map(cell).collect();
+    let failed = Verdict::Failed {
+        findings: vec!["bad\nline".to_owned()],
+        log: "/log".into(),
+    };
+    let mut outcome = Outcome {
+        cells: vec![
+            row(&[Verdict::Passed, Verdict::Recorded, Verdict::NotRun]),
+            row(&[Verdict::Nothing, Verdict::NotRun, Verdict::NotRun]),
+        ],
+        ..Outcome::default()
+    };
+    let counts = |outcome: &Outcome| table::of_a_step(outcome).to_string();
+    assert_eq!(counts(&outcome), "1 passed, 0 failed, 1 skipped");
+    assert!(
+        table::recorded(&outcome)
+            .unwrap()
+            .starts_with("1 cells passed")
+    );
+    let place = place();
+    let states: Vec<&State> = place.states.iter().collect();
+    let text = table::report(&states, &outcome);
+    assert!(
+        text.contains("\n3 cells were not run with these sources"),
+        "{text}"
+    );
+    assert!(table::failures(&states, &outcome).is_empty());
+
+    outcome.cells = vec![
+        row(&[Verdict::Passed, failed]),
+        row(&[Verdict::Missing, Verdict::Nothing]),
+    ];
+    outcome.missing.insert("for a: a tool (get it)".to_owned());
+    outcome.wrong.push("an entry matches nothing".to_owned());
+    assert_eq!(counts(&outcome), "1 passed, 3 failed, 0 skipped");
+    assert_eq!(table::recorded(&outcome), None);
+    assert_eq!(
+        table::failures(&states, &outcome),
+        [
+            "0001 a\n  bad\n  line\n  all of it: /log",
+            "missing for a: a tool (get it)",
+            "an entry matches nothing",
+        ]
+    );
+}
