@@ -345,7 +345,7 @@ fn cell(
     let log = work.ctx.cache.join("log/check");
     let log = log.join(format!("{}-{}", state.number, name.replace(' ', "-")));
     let findings = match kept.get(&name, &of) {
-        Some(findings) => findings,
+        Some(findings) => check.judge(findings),
         None => {
             let start = Instant::now();
             let step = Step::start(format!("{} {name}", state.number));
@@ -357,13 +357,13 @@ fn cell(
                     if check.is_quick() || findings.is_empty() {
                         kept.put(&name, &of, &findings)?;
                     }
-                    findings
+                    check.judge(findings)
                 }
+                // Nothing that may stay, whatever it says.
                 Err(error) => vec![format!("{error:#}")],
             }
         }
     };
-    let findings = check.judge(findings);
     if check.is_quick() {
         write_atomic(&log, findings.join("\n") + "\n")?;
     } else if findings.is_empty() {

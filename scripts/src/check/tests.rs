@@ -32,7 +32,16 @@ impl Check for Fake<'_> {
 
     fn look(&self, _: &Work, _: &State, _: &Path) -> Result<Vec<String>> {
         self.looked.set(self.looked.get() + 1);
+        ensure!(
+            !self.findings.contains(&"broken".to_owned()),
+            "it is broken"
+        );
         Ok(self.findings.clone())
+    }
+
+    fn judge(&self, mut findings: Vec<String>) -> Vec<String> {
+        findings.retain(|finding| finding.starts_with("bad"));
+        findings
     }
 
     fn end(&self) -> Vec<String> {
@@ -149,6 +158,25 @@ fn findings_of_quick_checks_are_kept_and_shown() {
         assert!(text.contains("FAIL an entry matches nothing"), "{text}");
         assert_eq!(looked.get(), 1);
         assert_eq!(table::tally(&outcome).failed, 2);
+    }
+}
+
+#[test]
+fn a_check_that_does_not_run_fails() {
+    let (place, looked) = (place(), Counter::new(0));
+    for quick in [true, false] {
+        let outcome = place.run(fake(quick, &["allowed"], &looked), &Args::default());
+        assert_eq!(words(&outcome)[0], Verdict::Passed);
+    }
+    let place = self::place();
+    for times in 3..5 {
+        let outcome = place.run(fake(true, &["broken"], &looked), &SHORT);
+        let failed = &words(&outcome)[0];
+        assert!(
+            matches!(failed, Verdict::Failed { findings, .. } if *findings == ["it is broken"]),
+            "{failed:?}"
+        );
+        assert_eq!(looked.get(), times);
     }
 }
 
