@@ -443,8 +443,8 @@ impl<M: Memory> Ring<M> {
         slot.newer = NO_SLOT;
     }
 
-    /// Takes back what no consumer has taken. Returns which mask and result bits that were; what one
-    /// has is in the chain.
+    /// Takes back what no consumer has taken. Returns which mask and result bits that were; what
+    /// one has is in the chain.
     pub fn retract<T>(&mut self, table: &mut Table<T>, handle: Handle) -> u64 {
         let Some(registration) = table.get_mut(handle) else {
             return 0;
@@ -495,7 +495,7 @@ impl<M: Memory> Ring<M> {
         self.slots.at_mut(position).position = VACANT;
     }
 
-    /// Binds the slot of the newest entry of a registration that is about to go, if that is untaken.
+    /// Binds the slot of the newest entry of a registration that is about to go, if it is untaken.
     pub fn bind<T>(&mut self, registration: &mut Registration<T>) {
         if self.is_untaken(registration, registration.position) {
             self.chain(registration);
