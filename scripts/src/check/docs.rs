@@ -97,18 +97,14 @@ fn pages(work: &Work, state: &State) -> Result<Vec<String>> {
     let (pages, others): (Vec<&String>, Vec<&String>) = state.paths.iter().partition(is_page);
     let mut found: BTreeSet<String> = pages.into_iter().cloned().collect();
     let sources = others.iter().filter(|path| !path.starts_with("tools/"));
-    for source in sources {
-        let pattern = format!("^\\.\\. .*:: *{source}$");
+    let patterns = sources.map(|source| format!("^\\.\\. .*:: *{source}$"));
+    let patterns: Vec<String> = patterns.collect();
+    if !patterns.is_empty() {
+        let mut grep = vec!["grep", "--name-only"];
+        grep.extend(patterns.iter().flat_map(|pattern| ["-e", pattern]));
+        grep.extend([&state.commit, "--", "Documentation"]);
         // It fails when nothing matches.
-        let pages = work.base.git.read(&[
-            "grep",
-            "--name-only",
-            "-e",
-            &pattern,
-            &state.commit,
-            "--",
-            "Documentation",
-        ]);
+        let pages = work.base.git.read(&grep);
         let pages = pages.unwrap_or_default();
         let names = pages.lines().filter_map(|line| line.split_once(':'));
         found.extend(names.map(|(_, name)| name.to_owned()));
