@@ -63,7 +63,7 @@
 //!
 //! ```text
 //!   Queue::control                    (mutex; serializes kevent_ctl() and the closing of files)
-//!     > QUEUE_GRAPH, GROUPS           (mutexes; global; queues that watch queues, or take turns)
+//!     > QUEUE_GRAPH, FILE_GROUPS      (mutexes; global; queues that watch queues, or take turns)
 //!     > file->f_lock                  (the list of those who are told of the last close)
 //!     > a source's own lock           (wait queue lock of a file, timers of a queue)
 //!         > Group::turns              (spinlock, interrupts off; only EXCLUSIVE)

@@ -146,7 +146,7 @@ fn refuse(record: &mut Event, error: Error) {
 #[inline]
 fn add(queue: &Arc<Queue>, control: &mut Control, request: &mut Event) -> Result<u32> {
     let generation = control.next_generation();
-    source::add(request, || New::new(queue, control, request, generation))?;
+    source::add(request, || New::begin(queue, control, request, generation))?;
     request.data = generation;
     trace::add(queue, request);
     Ok(0)

@@ -1162,7 +1162,7 @@ pub(crate) struct New<'a> {
 impl<'a> New<'a> {
     /// A registration that is not in the table yet.
     #[inline]
-    pub(crate) fn new(
+    pub(crate) fn begin(
         queue: &'a Arc<Queue>,
         control: &'a mut Control,
         request: &'a Event,
@@ -1176,11 +1176,6 @@ impl<'a> New<'a> {
             generation,
             handle: None,
         }
-    }
-
-    /// The queue.
-    pub(crate) fn queue(&self) -> &Arc<Queue> {
-        self.queue
     }
 
     /// [`EEXIST`] if there is one with its key already. What is in its way without being one goes.

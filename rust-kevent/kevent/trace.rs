@@ -2,6 +2,9 @@
 
 //! Tracepoints. A queue shows as a number that counts queues from boot.
 
+// Arguments of what `declare_trace!` makes are plain variables.
+#![allow(clippy::macro_metavars_in_unsafe)]
+
 use super::{
     event::Event,
     queue::Queue, //

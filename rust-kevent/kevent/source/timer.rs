@@ -138,7 +138,7 @@ fn fired(count: u64) -> Fired {
 ///
 /// Packed, so that a timer with all that belongs to it fits into 64 bytes. When the next expiration
 /// is follows from when the timer is to run.
-#[repr(packed)]
+#[repr(C, packed)]
 pub(crate) struct Clockwork {
     interval: u64,
     handle: Handle,

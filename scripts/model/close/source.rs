@@ -356,7 +356,7 @@ pub(crate) fn ctl_add(queue: &Arc<Queue>, file: *mut bindings::file) -> Result {
     control.reap(queue);
     control.advance(queue, 1);
     let generation = control.next_generation();
-    let mut new = New::new(queue, &mut control, &request, generation);
+    let mut new = New::begin(queue, &mut control, &request, generation);
     let added = add::<Plain>(&mut new, &request);
     if added.is_err() {
         new.cancel();

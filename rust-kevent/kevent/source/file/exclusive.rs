@@ -13,7 +13,7 @@
 //!
 //! # Locks
 //!
-//! `GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below
+//! `FILE_GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below
 //! that of the wait queue and above those of the members' queues. Members come and go under both.
 //! What that takes is allocated before, and with interrupts off it is no more than a step in a
 //! tree, or [`FEW`].
@@ -50,7 +50,7 @@ use crate::{
 
 global_lock! {
     // SAFETY: Initialized by `init()`, before there is a queue.
-    unsafe(uninit) static GROUPS: Mutex<Option<RBTree<usize, Arc<Group>>>> = None;
+    unsafe(uninit) static FILE_GROUPS: Mutex<Option<RBTree<usize, Arc<Group>>>> = None;
 }
 
 /// Prepares the groups.
@@ -60,7 +60,7 @@ global_lock! {
 /// Must be called once, before all else in this module.
 pub(super) unsafe fn init() {
     // SAFETY: By the safety requirement.
-    unsafe { GROUPS.init() };
+    unsafe { FILE_GROUPS.init() };
 }
 
 /// Members that one entry asks in turn.
@@ -231,7 +231,7 @@ impl Member {
         let place = UniqueArc::new_uninit(accounted())?;
         let mut made = None;
         loop {
-            let mut guard = GROUPS.lock();
+            let mut guard = FILE_GROUPS.lock();
             let groups = guard.get_or_insert_with(RBTree::new);
             let group = match groups.entry(file) {
                 Entry::Occupied(entry) => Some(entry.get().clone()),
@@ -258,7 +258,7 @@ impl Member {
 
     /// Leaves the group. Called once.
     pub(super) fn leave(&self) {
-        let mut guard = GROUPS.lock();
+        let mut guard = FILE_GROUPS.lock();
         if self.group.leave(self.number) {
             if let Some(groups) = &mut *guard {
                 groups.remove(&self.file);

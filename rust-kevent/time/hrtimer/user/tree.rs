@@ -128,7 +128,7 @@ impl Tree {
             }
         }
         // The parent, without the colour.
-        with_exposed_provenance_mut(links.__rb_parent_color as usize & !3)
+        with_exposed_provenance_mut(links.__rb_parent_color & !3)
     }
 
     /// Takes a node out.
