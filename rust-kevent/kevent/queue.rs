@@ -252,7 +252,7 @@ pub(crate) struct Queue {
 /// The spot was made by the table of the queue.
 #[cfg_attr(
     not(any(CONFIG_KEVENT_TIMER, CONFIG_KEVENT_FILE)),
-    expect(dead_code, reason = "user events have no tie")
+    allow(dead_code, reason = "user events have no tie")
 )]
 pub(crate) struct Target<N = ()> {
     queue: Arc<Queue>,
@@ -759,16 +759,16 @@ impl Queue {
             let handle = Table::<Tied>::nth(place);
             let mut inner = self.lock();
             if inner.events.request(handle).is_some() {
-                let removed = inner.events.remove(handle);
-                drop(inner);
-                control.end(self, &removed);
-                drop(removed);
+                {
+                    let removed = inner.events.remove(handle);
+                    drop(inner);
+                    control.end(self, &removed);
+                }
                 inner = self.lock();
             }
-            let spare = inner.events.table().empty(handle);
+            // It has a reference to the queue, and is dropped after the lock.
+            let _spare = inner.events.table().empty(handle);
             drop(inner);
-            // It has a reference to the queue.
-            drop(spare);
         }
         control.settle(self);
     }
@@ -1187,11 +1187,9 @@ impl<'a> New<'a> {
     #[inline]
     pub(crate) fn insert(&mut self, nature: Nature) -> Result {
         let (mut inner, vacant) = self.make_room()?;
-        let spare = inner.events.table().spare();
-        let put = self.put(inner, vacant, nature, |_| None);
-        // After the lock.
-        drop(spare);
-        put
+        // Dropped after the lock.
+        let _spare = inner.events.table().spare();
+        self.put(inner, vacant, nature, |_| None)
     }
 
     /// Puts it into the table, with what ties it to its source. Called once, instead.

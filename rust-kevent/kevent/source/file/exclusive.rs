@@ -13,10 +13,10 @@
 //!
 //! # Locks
 //!
-//! `FILE_GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups, below
-//! that of the wait queue and above those of the members' queues. Members come and go under both.
-//! What that takes is allocated before, and with interrupts off it is no more than a step in a
-//! tree, or [`FEW`].
+//! `FILE_GROUPS` is a mutex below a queue's `control`. The lock of a group is taken in wake-ups,
+//! below that of the wait queue and above those of the members' queues. Members come and go under
+//! both. What that takes is allocated before, and with interrupts off it is no more than a step in
+//! a tree, or [`FEW`].
 
 use crate::{
     fs::LocalFile,
