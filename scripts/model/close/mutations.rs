@@ -66,8 +66,8 @@ pub const CLOSE: &[Mutation] = &[
     mutation(
         "kept_ties_left_at_release",
         "kevent/queue",
-        "let spare = inner.events.table().empty(handle);",
-        "let spare = None::<Tied>;",
+        "let _spare = inner.events.table().empty(handle);",
+        "let _spare = None::<Tied>;",
         "remove_and_close",
         "leaked",
     ),
