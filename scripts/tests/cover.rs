@@ -56,32 +56,51 @@ fn cost(workload: &str, peers: &[&str], whole: bool) -> f64 {
     cost.unwrap() - none.unwrap_or(0.0)
 }
 
-/// The line of the letter, its workloads, what kevent is called there, whether all of it counts.
-const ROWS: [(&str, &[&str], &str, bool); 12] = [
-    ("one eventfd: ", &["eventfd-one"], "kevent", false),
-    ("64 in one go", &["eventfd-batch"], "kevent", false),
-    ("fires 64 times  ", &["eventfd-storm"], "kevent", false),
-    ("a byte there", &["echo-tcp"], "kevent", false),
-    ("register, remove", &["ctl-add", "ctl-del"], "kevent", false),
-    ("timers: ", &["timer-arm", "timer-expire"], "kevent", false),
-    ("memory of a timer", &["memory-timer"], "kevent", false),
-    ("fires 64 times, ", &["eventfd-storm"], "kevent-get", false),
-    ("memory of a file", &["memory-fd"], "kevent", false),
-    ("asleep ", &["asleep"], "kevent", false),
-    ("HTTP server", &["http"], "kevent", true),
-    ("the same without", &["http"], "kevent-get", true),
+/// The line of the letter, its workloads and what kevent is called there, whether all of it counts.
+type Row = (&'static str, &'static [(&'static str, &'static str)], bool);
+
+const ROWS: [Row; 9] = [
+    ("one eventfd: ", &[("eventfd-one", "kevent")], false),
+    ("64 in one go", &[("eventfd-batch", "kevent")], false),
+    (
+        "fires 64 times; without ring ",
+        &[("eventfd-storm", "kevent"), ("eventfd-storm", "kevent-get")],
+        false,
+    ),
+    ("a byte there", &[("echo-tcp", "kevent")], false),
+    (
+        "register, remove",
+        &[("ctl-add", "kevent"), ("ctl-del", "kevent")],
+        false,
+    ),
+    (
+        "timers: ",
+        &[("timer-arm", "kevent"), ("timer-expire", "kevent")],
+        false,
+    ),
+    (
+        "memory of a timer, of a file",
+        &[("memory-timer", "kevent"), ("memory-fd", "kevent")],
+        false,
+    ),
+    ("asleep ", &[("asleep", "kevent")], false),
+    (
+        "HTTP request; without ring ",
+        &[("http", "kevent"), ("http", "kevent-get")],
+        true,
+    ),
 ];
 
 #[test]
 fn numbers_are_those_that_were_measured() {
-    for (name, workloads, kevent, whole) in ROWS {
+    for (name, workloads, whole) in ROWS {
         let line = LETTER
             .lines()
             .map(str::trim)
             .find(|line| line.starts_with(name));
         let line = line.unwrap_or_else(|| panic!("no line {name}"));
         let told = line
-            .split([' ', ','])
+            .split([' ', ',', ';'])
             .filter_map(|word| match word.contains('.') {
                 true => word.parse::<f64>().ok(),
                 false => None,
@@ -92,8 +111,9 @@ fn numbers_are_those_that_were_measured() {
             ["epoll-et", "epoll-lt", "timerfd+epoll"],
             ["io_uring", "io_uring-defer", ""],
         ] {
-            let ratio =
-                |workload: &&str| cost(workload, &[kevent], whole) / cost(workload, &peers, whole);
+            let ratio = |(workload, kevent): &(&str, &str)| {
+                cost(workload, &[kevent], whole) / cost(workload, &peers, whole)
+            };
             measured.extend(workloads.iter().map(ratio));
         }
         assert_eq!(told.len(), measured.len(), "{line}");
@@ -104,7 +124,7 @@ fn numbers_are_those_that_were_measured() {
                 "{line}: {measured:.3}"
             );
         }
-        let loses = measured.iter().any(|ratio| *ratio > 1.0005 + TOLERANCE);
-        assert!(!loses || line.contains("(loses)"), "{line}");
+        let loses = measured.iter().filter(|ratio| **ratio > 1.0005 + TOLERANCE);
+        assert!(line.matches("(loses)").count() >= loses.count(), "{line}");
     }
 }

@@ -83,7 +83,7 @@ pub fn cover(
         "From {} Mon Sep 17 00:00:00 2001\n\
          {head}\n\
          Subject: [PATCH {}/{count}] {}\n\n\
-         {}\n\
+         {}\n\n\
          {}\n\
          {}{}\n\n\
          {}\n",
@@ -104,12 +104,12 @@ pub fn cover(
     Ok(cover)
 }
 
-/// The subjects with their numbers, by parts.
+/// The subjects with their numbers, by parts. No empty line is between parts: lines are scarce.
 fn list(subjects: &str, parts: &[Option<String>], width: usize) -> String {
     let mut list = String::new();
     for (index, subject) in subjects.lines().enumerate() {
         if let Some(Some(part)) = parts.get(index) {
-            list.push_str(&format!("\n{part}\n"));
+            list.push_str(&format!("{part}\n"));
         }
         list.push_str(&format!(" {:>width$} {subject}\n", index + 1));
     }

@@ -3,7 +3,7 @@
 //! | in a text | what stands for it |
 //! |---|---|
 //! | `{patch:ID}` | the number of the patch |
-//! | `{patches-above:LINES}` | the numbers of those that add more lines, as "1, 2 and 3" |
+//! | `{patches-above:LINES}` | the numbers of those that add more lines, as "1, 2 and 4 to 6" |
 
 use std::fs;
 use std::path::PathBuf;
@@ -64,12 +64,22 @@ impl Texts<'_> {
         let lines: usize = lines.parse()?;
         let counts = self.counts.iter().enumerate();
         let above = counts.filter(|(_, count)| count.total() > lines);
-        let mut above: Vec<String> = above.map(|(at, _)| (at + 1).to_string()).collect();
+        let above: Vec<usize> = above.map(|(at, _)| at + 1).collect();
+        let runs = above.chunk_by(|one, next| one + 1 == *next);
+        let mut above: Vec<String> = runs.flat_map(shown).collect();
         let last = above.pop().context("no patch is")?;
         Ok(match above.is_empty() {
             true => last,
             false => format!("{} and {last}", above.join(", ")),
         })
+    }
+}
+
+/// Numbers that follow each other. Two are no shorter as a range.
+fn shown(run: &[usize]) -> Vec<String> {
+    match run {
+        [first, _, .., last] => vec![format!("{first} to {last}")],
+        _ => run.iter().map(usize::to_string).collect(),
     }
 }
 
@@ -91,8 +101,16 @@ mod tests {
         let text = resolve("{patch:b-c}, {patch:d}, {patch:b-c} { .type = {}, }\n").unwrap();
         assert_eq!(text, "2, 3, 2 { .type = {}, }\n");
         let text = resolve("{patches-above:7} are, {patches-above:8} are").unwrap();
-        assert_eq!(text, "2, 3 and 4 are, 2 and 3 are");
+        assert_eq!(text, "2 to 4 are, 2 and 3 are");
         assert_eq!(resolve("{patches-above:9}").unwrap(), "2");
+    }
+
+    #[test]
+    fn three_in_a_row_are_a_range() {
+        assert_eq!(shown(&[4]), ["4"]);
+        assert_eq!(shown(&[4, 5]), ["4", "5"]);
+        assert_eq!(shown(&[4, 5, 6]), ["4 to 6"]);
+        assert_eq!(shown(&[4, 5, 6, 7]), ["4 to 7"]);
     }
 
     #[test]
