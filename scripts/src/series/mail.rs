@@ -51,10 +51,20 @@ pub fn format(git: &Git, base: &str, tip: &str) -> Result<Patches> {
     for entry in fs::read_dir(folder.path())? {
         let path = entry?.path();
         let name = path.file_name().context("a patch has a name")?;
-        patches.insert(name.to_string_lossy().into_owned(), fs::read(&path)?);
+        let (name, text) = (name.to_string_lossy().into_owned(), fs::read(&path)?);
+        ensure!(
+            text.len() <= LARGEST,
+            "{name} has {} bytes, and at most {LARGEST} are mailed: the patch must be split",
+            text.len()
+        );
+        patches.insert(name, text);
     }
     Ok(patches)
 }
+
+/// The longest mail, in bytes. Documentation/process/submitting-patches.rst once said it in words: a
+/// patch above 300 kB is not for mailing lists, and "almost certainly needs to be broken up anyway".
+pub const LARGEST: usize = 300_000;
 
 /// What the list reads to the end.
 const LONGEST: usize = 200;

@@ -413,6 +413,25 @@ fn a_large_patch_without_a_reason_is_refused() {
 }
 
 #[test]
+fn a_mail_that_is_too_long_is_refused() {
+    let fixture = Fixture::new();
+    let sized = |bytes| {
+        let text = format!("// {}\n", "x".repeat(bytes));
+        fixture.put("rust-kevent/kevent/ring.rs", &text);
+        fixture.make()
+    };
+    let made = sized(1).unwrap();
+    let ring = "0002-kevent-add-the-ring.patch";
+    let rest = made.patches[ring].len() - 1;
+    assert!(sized(mail::LARGEST - rest).is_ok());
+    let error = format!("{:#}", sized(mail::LARGEST - rest + 1).err().unwrap());
+    assert_eq!(
+        error,
+        format!("{ring} has 300001 bytes, and at most 300000 are mailed: the patch must be split")
+    );
+}
+
+#[test]
 fn the_texts_have_their_form() {
     let repo = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let manifest = Manifest::read(&repo.join(SERIES)).unwrap();
