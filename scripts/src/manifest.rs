@@ -74,12 +74,21 @@ pub struct Patch {
     pub grow: Vec<Grow>,
 }
 
-/// Lines of a growing file that first appear in this patch; one block, or each line by itself.
+/// What of a growing file first appears in this patch.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grow {
     pub file: String,
+    /// One block, or each line by itself.
+    #[serde(default)]
     pub lines: Vec<String>,
+    /// The first line of a longer block, of which an empty line before it is a part.
+    pub from: Option<String>,
+    /// The last line of that: the first that is like this.
+    pub to: Option<String>,
+    /// What stands in the place of the block before this patch.
+    #[serde(default)]
+    pub instead: Vec<String>,
 }
 
 /// A file of ours.
@@ -182,18 +191,70 @@ impl Manifest {
     /// A growing file as it is after the patch with index `upto`: without what later ones add.
     pub fn grown(&self, file: &str, full: &str, upto: usize) -> Result<String> {
         let all: Vec<&str> = full.split_inclusive('\n').collect();
-        let mut keep = vec![true; all.len()];
+        // By how many patches that are yet to come.
+        let mut brought = vec![0; all.len()];
+        let mut instead = BTreeMap::new();
         for (index, patch) in self.patch.iter().enumerate() {
             for grow in patch.grow.iter().filter(|grow| grow.file == file) {
-                for at in find_lines(&all, &grow.lines)
-                    .with_context(|| format!("patch {}, {file}", patch.id))?
-                {
-                    keep[at] &= index <= upto;
+                let found = grow.find(&all);
+                let found = found.with_context(|| format!("patch {}, {file}", patch.id))?;
+                if index <= upto {
+                    continue;
+                }
+                instead.insert(found[0], &grow.instead);
+                for at in found {
+                    brought[at] += 1;
                 }
             }
         }
-        let kept = all.iter().zip(keep).filter(|(_, keep)| *keep);
-        Ok(kept.map(|(line, _)| *line).collect())
+        let mut text = String::new();
+        for (at, (line, brought)) in all.iter().zip(brought).enumerate() {
+            // What is a part of another block is not there before that.
+            let instead = instead.get(&at).filter(|_| brought == 1);
+            for line in instead.into_iter().copied().flatten() {
+                text.push_str(line);
+                text.push('\n');
+            }
+            if brought == 0 {
+                text.push_str(line);
+            }
+        }
+        Ok(text)
+    }
+
+    /// How many lines a patch adds to a growing file that was there before.
+    pub fn gained(&self, file: &str, full: &str, index: usize) -> Result<usize> {
+        let all: Vec<&str> = full.split_inclusive('\n').collect();
+        let mut gone = 0;
+        for grow in self.patch[index]
+            .grow
+            .iter()
+            .filter(|grow| grow.file == file)
+        {
+            let found = grow.find(&all)?;
+            let stays = |line: &&String| {
+                found
+                    .iter()
+                    .any(|at| all[*at].trim_end() == line.trim_end())
+            };
+            gone += grow.instead.len() - grow.instead.iter().filter(stays).count();
+        }
+        let before = index
+            .checked_sub(1)
+            .context("the first patch grows nothing")?;
+        let before = self.grown(file, full, before)?.lines().count();
+        Ok(self.grown(file, full, index)?.lines().count() + gone - before)
+    }
+}
+
+impl Grow {
+    /// Where its lines are among `all`.
+    fn find(&self, all: &[&str]) -> Result<Vec<usize>> {
+        match (&self.from, &self.to) {
+            (None, None) => find_lines(all, &self.lines),
+            (Some(from), Some(to)) if self.lines.is_empty() => find_block(all, from, to),
+            _ => bail!("`lines`, or `from` and `to`"),
+        }
     }
 }
 
@@ -222,6 +283,19 @@ fn find_lines(all: &[&str], wanted: &[String]) -> Result<Vec<usize>> {
         }
     };
     wanted.iter().map(find).collect()
+}
+
+/// The lines from `from` to the next that is `to`, with what opens a comment before them, and an empty line
+/// before that.
+fn find_block(all: &[&str], from: &str, to: &str) -> Result<Vec<usize>> {
+    let mut at = find_lines(all, &[from.to_owned()])?[0];
+    let last = all[at..].iter().position(|line| line.trim_end() == to);
+    let last = last.with_context(|| format!("no line `{to}` follows `{from}`"))?;
+    let end = at + last;
+    for opening in ["/*", ""] {
+        at -= usize::from(at > 0 && all[at - 1].trim_end() == opening);
+    }
+    Ok((at..=end).collect())
 }
 
 /// Where a file of ours lands in Linux.
@@ -396,6 +470,43 @@ mod tests {
         assert_eq!(grown(0), "pub mod base;\n\n");
         assert_eq!(grown(1), "pub mod base;\n\npub mod ring;\n");
         assert_eq!(grown(2), full);
+    }
+
+    #[test]
+    fn a_file_grows_by_blocks_and_their_lines_replace_others() {
+        let manifest = manifest(
+            "
+            growing = ['linux/a.c']
+            [[patch]]
+            id = 'one'
+            message = 'm'
+            [[patch]]
+            id = 'two'
+            message = 'm'
+            grow = [{ file = 'linux/a.c', from = ' * B.', to = '}' }]
+            [[patch]]
+            id = 'three'
+            message = 'm'
+            grow = [
+                { file = 'linux/a.c', lines = ['\tb();'], instead = ['\tc();'] },
+                { file = 'linux/a.c', lines = ['\tt();', '\tr();'], instead = ['\tq();', '\tr();'] },
+            ]
+            ",
+        );
+        let full =
+            "int a(void)\n{\n\tt();\n\tr();\n}\n\n/*\n * B.\n */\nint b(void)\n{\n\tb();\n}\n";
+        let grown = |upto| manifest.grown("linux/a.c", full, upto).unwrap();
+        assert_eq!(grown(0), "int a(void)\n{\n\tq();\n\tr();\n}\n");
+        assert_eq!(
+            grown(1),
+            "int a(void)\n{\n\tq();\n\tr();\n}\n\n/*\n * B.\n */\nint b(void)\n{\n\tc();\n}\n"
+        );
+        assert_eq!(grown(2), full);
+        let gained = |index| manifest.gained("linux/a.c", full, index).unwrap();
+        assert_eq!((gained(1), gained(2)), (8, 2));
+        let fail = |full| format!("{:#}", manifest.grown("linux/a.c", full, 0).unwrap_err());
+        assert!(fail("int b(void)\n").contains("there is no line ` * B.`"));
+        assert!(fail("/*\n * B.\n").contains("no line `}` follows ` * B.`"));
     }
 
     #[test]

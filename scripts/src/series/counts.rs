@@ -1,6 +1,6 @@
 //! What each patch adds, counted from the sources: no Linux is needed for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -42,8 +42,11 @@ pub fn counts(repo: &Path, manifest: &Manifest) -> Result<Vec<Count>> {
             }
             added.insert(kernel_path(&name)?, text.lines().count());
         }
-        for grow in &patch.grow {
-            *added.entry(kernel_path(&grow.file)?).or_default() += grow.lines.len();
+        let grown: BTreeSet<&String> = patch.grow.iter().map(|grow| &grow.file).collect();
+        for name in grown {
+            let full = String::from_utf8_lossy(&sources[name].content);
+            let gained = manifest.gained(name, &full, index)?;
+            added.insert(kernel_path(name)?, gained);
         }
         for file in &patch.edits {
             let own = edits.iter().filter(|edits| edits.file == *file);
