@@ -48,8 +48,8 @@
 //!
 //! * The file owns the queue by an [`Arc`](crate::sync::Arc); mappings own the file.
 //! * The queue owns its registrations: a place in the state's table, which has the keys as well,
-//!   with the `Tie` to what is watched. A place whose registration was removed keeps
-//!   the tie, which has ended: the next registration there uses it again, if nobody else has it.
+//!   with the `Tie` to what is watched. A place whose registration was removed keeps the tie, which
+//!   has ended: the next registration there uses it again, if nobody else has it.
 //! * A tie owns the queue by an `Arc`, as it is called from wake-ups and by who looks again. This
 //!   circle is opened by `Queue::release()`, which ends all ties and empties the table. So none of
 //!   the queue's timers is left when it is dropped.

@@ -10,7 +10,6 @@
  */
 #include <linux/compat.h>
 #include <linux/cred.h>
-#include <linux/eventpoll.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/init.h>

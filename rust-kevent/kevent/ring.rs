@@ -460,7 +460,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Whether a consumer still holds an entry in the chain of a registration. What is finished is
-    /// taken out of it up to there, but no more than [`STEPS`]: nothing, if it takes more.
+    /// taken out of it up to there, but no more than `STEPS`: nothing, if it takes more.
     pub fn is_held<T>(&mut self, table: &mut Table<T>, handle: Handle) -> Option<bool> {
         for _ in 0..STEPS {
             let index = table.get(handle).map_or(NO_SLOT, |r| r.chain);
@@ -544,7 +544,7 @@ impl<M: Memory> Ring<M> {
             .then_some(registration)
     }
 
-    /// Steps over entries that consumers have taken, but not over more than [`STEPS`]. Returns
+    /// Steps over entries that consumers have taken, but not over more than `STEPS`. Returns
     /// whether there are no more of them before the oldest untaken one.
     pub fn catch_up<T>(&mut self, table: &Table<T>) -> bool {
         if self.head.wrapping_sub(self.untaken) > self.size() {
@@ -565,7 +565,7 @@ impl<M: Memory> Ring<M> {
         (self.untaken != self.head).then_some(self.untaken)
     }
 
-    /// Counts untaken entries, up to `limit`, among the first [`STEPS`]. If it takes more, all of
+    /// Counts untaken entries, up to `limit`, among the first `STEPS`. If it takes more, all of
     /// the rest count: who is told of too many finds the truth by taking them.
     pub fn count_untaken<T>(&mut self, table: &Table<T>, limit: u64) -> u64 {
         let Some(oldest) = self.oldest(table) else {
@@ -613,7 +613,7 @@ impl<M: Memory> Ring<M> {
             && self.slots.at(position).position < position
     }
 
-    /// Steps over what is not for a commit to free, but not over more than [`STEPS`]. Returns
+    /// Steps over what is not for a commit to free, but not over more than `STEPS`. Returns
     /// whether that was all before the first that is.
     pub fn advance_tail(&mut self) -> bool {
         if self.head.wrapping_sub(self.tail) > self.size() {

@@ -96,7 +96,7 @@ const ASIDE: usize = 1;
 ///
 /// # Invariants
 ///
-/// `private` is null, or the queue, or has [`ASIDE`] set. If it is the queue, the entry is on that,
+/// `private` is null, or the queue, or has `ASIDE` set. If it is the queue, the entry is on that,
 /// or a wake-up is about to take it off. The queue is then valid; it becomes invalid an RCU grace
 /// period after it is no longer there. Else the entry is on no queue.
 #[repr(transparent)]

@@ -286,7 +286,7 @@ fn line(lines: &mut Lines, clock: UserClock) -> &mut Line {
 ///
 /// # Invariants
 ///
-/// * `bases` are those of [`UserClock::ALL`], in this order.
+/// * `bases` are those of `UserClock::ALL`, in this order.
 /// * Nodes in `lines` are those of a `UserTimer<T>` whose owner has these timers. They are in the
 ///   tree of the clock that their timer names.
 #[pin_data(PinnedDrop)]
