@@ -181,9 +181,10 @@ impl<'a> Builder<'a> {
                 write_atomic(log, &text)?;
                 text
             }
-            What::Rustdoc => build.build(&["rustdoc"], &step)?,
+            // Without sparse: with it or not, the objects are the same. Without the others, all of
+            // Rust is compiled again, and once more for the next patch.
+            What::Rustdoc => build.build(&["W=1", "CLIPPY=1", "rustdoc"], &step)?,
             What::Image => {
-                // Without sparse: with it or not, the objects are the same.
                 build.build(&["W=1", "CLIPPY=1", self.ctx.arch.image_target()], &step)?
             }
         };
