@@ -302,7 +302,7 @@ TEST_F(kinds, datum)
 /* Who asks for room alone is not told how much there is to read. */
 TEST_F(kinds, datum_of_room)
 {
-	uint64_t room;
+	int room;
 
 	ASSERT_EQ(1, add_socket(self->q.fd, self->fd[0], SEND, KEVENT_REQ_ET));
 	ASSERT_TRUE(next(&self->q, &self->ev));
