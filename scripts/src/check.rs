@@ -9,7 +9,7 @@
 //! | `kernel-doc` | the C files and headers that it touches, with `-Wall`; what it said before the patch is not its fault | yes | these files before and after, the script |
 //! | `docs` | Sphinx on the folders of pages that it touches or whose sources it touches | no | the pages and their sources, Sphinx |
 //! | `ARCH off`, `ARCH on` | a build of Rust and all that the series has touched so far, `W=1 C=1 CLIPPY=1`, `CONFIG_KEVENT` off and on | no | the kernel's code, the configuration, compilers |
-//! | `ARCH rustdoc` | `make rustdoc` in the same folder | no | the same |
+//! | `ARCH rustdoc` | `make rustdoc` in the same folder, of the crate `kernel` and of what else the patch touches | no | the same |
 //! | `ARCH boot off`, `ARCH boot on` | a whole kernel that boots, with KUnit | no | the same |
 //!
 //! Warnings that the base gives for the same files are not the series': the base is built first,

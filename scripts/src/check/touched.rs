@@ -15,6 +15,15 @@ pub fn object(path: &str) -> Option<String> {
     alone.then(|| format!("{stem}.o"))
 }
 
+/// Whether one of the paths is a source of a Rust crate that is not `kernel`.
+pub fn other_crates(paths: &[String]) -> bool {
+    let is_other = |path: &String| {
+        let rust = path.starts_with("rust/") && path.ends_with(".rs");
+        rust && !path.starts_with("rust/kernel/")
+    };
+    paths.iter().any(is_other)
+}
+
 /// The symbols that a diff of Kconfig files brings.
 pub fn symbols(diff: &str) -> BTreeSet<String> {
     let added = diff.lines().filter_map(|line| line.strip_prefix('+'));
@@ -50,6 +59,14 @@ pub fn is_built(object: &str, makefile: &str, config: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn crates_are_told_by_their_folder() {
+        let touched = |path: &str| other_crates(&[path.to_owned()]);
+        assert!(touched("rust/macros/lib.rs") && touched("rust/ffi.rs"));
+        assert!(!touched("rust/kernel/kevent/ring.rs") && !touched("rust/helpers/wait.c"));
+        assert!(!touched("scripts/generate_rust_target.rs"));
+    }
 
     #[test]
     fn documents_and_tools_are_not_built() {
