@@ -266,6 +266,15 @@ fn all(
     ensure!(!chosen.is_empty(), "the series has no such patch");
     let kept = Kept::new(work.home.join("kept"));
     let mut record = Record::read(&work.ctx.repo)?;
+    let mut written = record.clone();
+    // At once: a run takes hours, and may be stopped.
+    let mut write = |record: &Record| -> Result<()> {
+        if !args.short && work.base.pinned && *record != written {
+            record.write(&work.ctx.repo)?;
+            written.clone_from(record);
+        }
+        Ok(())
+    };
     let mut outcome = Outcome {
         cells: vec![Vec::new(); chosen.len()],
         ..Outcome::default()
@@ -284,6 +293,7 @@ fn all(
                 let check = check.as_ref();
                 let cell = cell(work, check, state, &kept, &mut record, lacks, args.short);
                 cells.push(cell?);
+                write(&record)?;
             }
         }
         for check in group {
@@ -304,9 +314,7 @@ fn all(
             record.retain(&check.name(), &sources);
         }
     }
-    if !args.short && work.base.pinned && record != Record::read(&work.ctx.repo)? {
-        record.write(&work.ctx.repo)?;
-    }
+    write(&record)?;
     Ok(outcome)
 }
 

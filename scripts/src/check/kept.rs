@@ -59,7 +59,7 @@ const HEAD: &str = "\
 ";
 
 /// The slow checks that passed, as they are to be checked in; none before the first run.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Record(BTreeMap<String, BTreeSet<String>>);
 
 impl Record {

@@ -24,6 +24,7 @@ impl Check for Fake<'_> {
     }
 
     fn made_of(&self, _: &Work, state: &State) -> Result<Option<MadeOf>> {
+        ensure!(state.code != UNKNOWN, "unknown");
         Ok(state.counts.then(|| MadeOf {
             sources: vec![state.code.clone()],
             tools: Vec::new(),
@@ -52,6 +53,9 @@ impl Check for Fake<'_> {
     }
 }
 
+/// The code of a state of which no check can say what it follows from.
+const UNKNOWN: &str = "unknown";
+
 struct Place {
     folder: tempfile::TempDir,
     ctx: Context,
@@ -76,6 +80,10 @@ fn place() -> Place {
 
 impl Place {
     fn run(&self, fake: Fake, args: &Args) -> Outcome {
+        self.try_run(fake, args).unwrap()
+    }
+
+    fn try_run(&self, fake: Fake, args: &Args) -> Result<Outcome> {
         let home = self.folder.path().join("home");
         let work = Work {
             ctx: &self.ctx,
@@ -83,7 +91,7 @@ impl Place {
             tree: &home,
             home: &home,
         };
-        all(&work, &[vec![Box::new(fake)]], &self.states, args).unwrap()
+        all(&work, &[vec![Box::new(fake)]], &self.states, args)
     }
 }
 
@@ -129,6 +137,24 @@ fn a_slow_check_that_failed_is_run_again() {
         assert_eq!(table::tally(&outcome).failed, 1);
     }
     assert!(!place.ctx.repo.join(kept::RECORD).exists());
+}
+
+#[test]
+fn the_record_has_what_passed_before_a_run_was_stopped() {
+    let (mut place, looked) = (place(), Counter::new(0));
+    // What the second one follows from cannot be told.
+    place.states[1].counts = true;
+    place.states[1].code = UNKNOWN.to_owned();
+    let stopped = place.try_run(fake(false, &[], &looked), &Args::default());
+    assert!(stopped.is_err());
+    let outcome = place.run(
+        fake(false, &[], &looked),
+        &Args {
+            patch: vec![1],
+            ..SHORT
+        },
+    );
+    assert_eq!(words(&outcome), [Verdict::Recorded]);
 }
 
 #[test]
