@@ -40,6 +40,16 @@ static inline uint32_t races(uint32_t num)
 	return num / patience();
 }
 
+/* True: @call returned -1 and set errno to @error. */
+#define FAILS(error, call)	(errno = 0, (call) == -1 && errno == (error))
+
+/* Constructors run in their order here. Without kevent, nothing of a program can be tested. */
+static void __attribute__((constructor)) need_kevent(void)
+{
+	if (FAILS(ENOSYS, kevent_init(NULL, 0, KEVENT_INIT_QUERY)))
+		ksft_exit_skip("the kernel has no kevent\n");
+}
+
 /* After all tests have put themselves on the list. */
 static void __attribute__((constructor)) be_patient(void)
 {
@@ -57,9 +67,6 @@ static void __attribute__((constructor)) be_patient(void)
 
 /* An int, so that it compares with what the calls return. */
 #define ARRAY_LEN(a)	((int)(sizeof(a) / sizeof((a)[0])))
-
-/* True: @call returned -1 and set errno to @error. */
-#define FAILS(error, call)	(errno = 0, (call) == -1 && errno == (error))
 
 static inline struct ukevent user_request(uint64_t id, uint32_t mask, uint32_t flags)
 {
