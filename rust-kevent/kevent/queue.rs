@@ -976,6 +976,18 @@ impl Queue {
         }
     }
 
+    /// Whether a consumer still holds an event of what was removed. Interrupts are let in meanwhile.
+    #[cold]
+    #[inline(never)]
+    fn is_held(&self, handle: Handle) -> bool {
+        loop {
+            let held = self.lock().events.is_held(handle);
+            if let Some(held) = held {
+                return held;
+            }
+        }
+    }
+
     /// Locks the state when there is room for one more registration. That stays while `control` is
     /// held.
     #[inline(always)]
@@ -1066,7 +1078,6 @@ impl Control {
     }
 
     /// Ends what was removed from the state. Returns whether a consumer still holds an event of it.
-    /// Interrupts are let in while that is found out.
     ///
     /// The handle is nobody's yet: that takes `control`. Until the tie ends, what it reports
     /// concerns nobody.
@@ -1079,14 +1090,7 @@ impl Control {
                 tie.with(|tie| tie.pass_on(untaken));
             }
         }
-        removed.outstanding
-            || removed.unsure
-                && loop {
-                    let held = queue.lock().events.is_held(removed.handle);
-                    if let Some(held) = held {
-                        break held;
-                    }
-                }
+        removed.outstanding || (removed.unsure && queue.is_held(removed.handle))
     }
 
     /// Ends the registrations that are over in the state.

@@ -155,6 +155,8 @@ impl Queue {
 
     // From kevent/queue.rs: pub(crate) fn lock_at(
 
+    // From kevent/queue.rs: fn is_held(&self, handle: Handle) -> bool {
+
     // From kevent/queue.rs: fn lock_with_room(&self) -> Result<Locked<'_>> {
 
     // From kevent/queue.rs: fn grow(&self, len: usize) -> Result<Locked<'_>> {
