@@ -14,9 +14,6 @@
 #include <time.h>
 #include <linux/time_types.h>
 
-/* A program may include this, and have no tests but a main() of its own. */
-static int __attribute__((unused)) test_harness_run(int argc, char **argv);
-
 #include "kselftest_harness.h"
 #include "kevent.h"
 

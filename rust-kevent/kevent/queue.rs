@@ -976,7 +976,7 @@ impl Queue {
         }
     }
 
-    /// Whether a consumer still holds an event of what was removed. Interrupts are let in meanwhile.
+    /// Whether a consumer still holds an event of what was removed. Interrupts are let in.
     #[cold]
     #[inline(never)]
     fn is_held(&self, handle: Handle) -> bool {
