@@ -40,7 +40,7 @@ static inline uint32_t races(uint32_t num)
 /* True: @call returned -1 and set errno to @error. */
 #define FAILS(error, call)	(errno = 0, (call) == -1 && errno == (error))
 
-/* Constructors run in their order here. Without kevent, nothing of a program can be tested. */
+/* Without kevent, nothing of a program can be tested. */
 static void __attribute__((constructor)) need_kevent(void)
 {
 	if (FAILS(ENOSYS, kevent_init(NULL, 0, KEVENT_INIT_QUERY)))

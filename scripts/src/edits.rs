@@ -74,11 +74,7 @@ impl Edit {
             Some(replace) => format!("{}\n", replace.trim_end_matches('\n')),
             None => String::new(),
         };
-        let diff = TextDiff::from_lines(old.as_str(), &self.lines);
-        let changes = diff.iter_all_changes();
-        changes
-            .filter(|change| change.tag() == ChangeTag::Insert)
-            .count()
+        added(&old, &self.lines)
     }
 
     fn find(&self, anchor: &str, all: &[&str]) -> Result<usize> {
@@ -198,6 +194,15 @@ fn is_entry(paragraph: &str) -> bool {
         let line = line.as_bytes();
         line.len() > 2 && line[0].is_ascii_uppercase() && line[1..].starts_with(b":\t")
     })
+}
+
+/// How many lines `new` has more than `old`, as a diff counts.
+pub fn added(old: &str, new: &str) -> usize {
+    let diff = TextDiff::from_lines(old, new);
+    let changes = diff.iter_all_changes();
+    changes
+        .filter(|change| change.tag() == ChangeTag::Insert)
+        .count()
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use glob::{MatchOptions, Pattern};
 use serde::Deserialize;
 
+use crate::edits;
+
 /// Our folders, and where each lands in Linux.
 const FOLDERS: [(&str, &str); 4] = [
     ("rust-kevent", "rust/kernel"),
@@ -224,26 +226,14 @@ impl Manifest {
 
     /// How many lines a patch adds to a growing file that was there before.
     pub fn gained(&self, file: &str, full: &str, index: usize) -> Result<usize> {
-        let all: Vec<&str> = full.split_inclusive('\n').collect();
-        let mut gone = 0;
-        for grow in self.patch[index]
-            .grow
-            .iter()
-            .filter(|grow| grow.file == file)
-        {
-            let found = grow.find(&all)?;
-            let stays = |line: &&String| {
-                found
-                    .iter()
-                    .any(|at| all[*at].trim_end() == line.trim_end())
-            };
-            gone += grow.instead.len() - grow.instead.iter().filter(stays).count();
-        }
         let before = index
             .checked_sub(1)
             .context("the first patch grows nothing")?;
-        let before = self.grown(file, full, before)?.lines().count();
-        Ok(self.grown(file, full, index)?.lines().count() + gone - before)
+        let (before, after) = (
+            self.grown(file, full, before)?,
+            self.grown(file, full, index)?,
+        );
+        Ok(edits::added(&before, &after))
     }
 }
 
@@ -285,8 +275,8 @@ fn find_lines(all: &[&str], wanted: &[String]) -> Result<Vec<usize>> {
     wanted.iter().map(find).collect()
 }
 
-/// The lines from `from` to the next that is `to`, with what opens a comment before them, and an empty line
-/// before that.
+/// The lines from `from` to the next that is `to`, with what opens a comment before them, and an
+/// empty line before that.
 fn find_block(all: &[&str], from: &str, to: &str) -> Result<Vec<usize>> {
     let mut at = find_lines(all, &[from.to_owned()])?[0];
     let last = all[at..].iter().position(|line| line.trim_end() == to);

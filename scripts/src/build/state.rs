@@ -196,8 +196,8 @@ impl<'a> Builder<'a> {
         Ok(text)
     }
 
-    /// What documents Rust after a patch: the crate `kernel` alone, unless the patch touches others. These
-    /// take three quarters of the time.
+    /// What documents Rust after a patch: the crate `kernel` alone, unless the patch touches others.
+    /// These take three quarters of the time.
     fn rustdoc(&self, state: &State) -> Result<String> {
         let tools = self.ctx.tools();
         let rustdoc = &tools.rust()?.rustdoc;
