@@ -9,6 +9,7 @@
 //!
 //! ```
 //! # if !kevent::is_supported() { return Ok(()); }
+//! use std::io::ErrorKind;
 //! use std::net::{TcpListener, TcpStream};
 //! use std::time::Duration;
 //! use kevent::{Ring, Socket, SocketEvents, Timer, Wait};
@@ -20,6 +21,7 @@
 //! let mut consumer = ring.consumer()?;
 //!
 //! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! listener.set_nonblocking(true)?;
 //! let listener = ring.add(LISTENER, Socket::new(listener, SocketEvents::ACCEPT))?;
 //! let _tick = ring.add(TICK, Timer::every(Duration::from_millis(10)))?;
 //!
@@ -29,10 +31,10 @@
 //!     consumer.wait(Wait::FOREVER)?; // returns at once if there is an event already
 //!     for event in consumer.events() { // no system call as long as there are events
 //!         match event.token() {
-//!             LISTENER => {
-//!                 listener.get_ref().accept()?;
-//!                 accepted += 1;
-//!             }
+//!             LISTENER => match listener.get_ref().accept() {
+//!                 Err(error) if error.kind() == ErrorKind::WouldBlock => (), // accepted already
+//!                 connection => drop(connection.map(|_| accepted += 1)?),
+//!             },
 //!             TICK => ticks += event.data(), // how often it expired
 //!             _ => unreachable!(),
 //!         }
@@ -75,6 +77,10 @@
 //!
 //! A level is told again by a call, not by the kernel on its own, once its event was dropped. So handle
 //! an event completely (read until there is nothing), or go back to [`Consumer::wait`].
+//!
+//! An event says what was true when it was written: what it tells of may have been read, or accepted,
+//! on an earlier event since. So let no descriptor block, and expect
+//! [`WouldBlock`](std::io::ErrorKind::WouldBlock).
 //!
 //! What fires again before it is taken merges into the event that is there: bits are ORed, counts added.
 //!

@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 
-use common::{ring, taken, waited, LONG};
+use common::{first, ring, taken, waited, LONG};
 use kevent::{Clock, Fd, Kind, PollEvents, Remarks, Socket, SocketEvents, Timer, User, Wait};
 
 const MOMENT: Duration = Duration::from_millis(5);
@@ -135,7 +135,7 @@ fn listener_and_connection() {
         .add(1, Socket::new(listener, SocketEvents::ACCEPT))
         .unwrap();
     let mut client = TcpStream::connect(address).unwrap();
-    let event = consumer.events().next().unwrap();
+    let event = first(&mut consumer);
     assert_eq!((event.socket(), event.data()), (SocketEvents::ACCEPT, 1));
     drop(event);
 
@@ -143,7 +143,7 @@ fn listener_and_connection() {
     let interest = SocketEvents::RECV | SocketEvents::EOF;
     let server = ring.add(2, Socket::new(server, interest).edge()).unwrap();
     client.write_all(b"hello").unwrap();
-    let event = consumer.events().next().unwrap();
+    let event = first(&mut consumer);
     assert_eq!(
         (event.token(), event.kind(), event.data()),
         (2, Kind::Socket, 5)
@@ -158,10 +158,29 @@ fn listener_and_connection() {
     let mut text = [0; 8];
     assert_eq!(server.get_ref().read(&mut text).unwrap(), 5);
     drop(client);
-    let event = consumer.events().next().unwrap();
+    let event = first(&mut consumer);
     assert_eq!(event.socket(), interest);
     drop(event);
     drop(server.into_inner().unwrap());
+}
+
+/// Why a program's descriptors do not block.
+#[test]
+fn event_says_what_was_true_when_it_was_written() {
+    let Some((ring, mut consumer)) = ring(8) else {
+        return;
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let listener = ring
+        .add(1, Socket::new(listener, SocketEvents::ACCEPT))
+        .unwrap();
+    let _client = TcpStream::connect(address).unwrap();
+    let _server = listener.get_ref().accept().unwrap();
+    assert_eq!(taken(&mut consumer), [(1, 1)]);
+    let nobody = listener.get_ref().accept().unwrap_err();
+    assert_eq!(nobody.kind(), io::ErrorKind::WouldBlock);
 }
 
 #[test]
@@ -180,7 +199,7 @@ fn reset_is_an_error() {
     client.write_all(b"x").unwrap();
     server.peek(&mut [0]).unwrap();
     drop(server);
-    let event = consumer.events().next().unwrap();
+    let event = first(&mut consumer);
     assert!(event
         .socket()
         .contains(SocketEvents::ERROR | SocketEvents::HUP));

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use kevent::{Consumer, Queue, Ring};
+use kevent::{Consumer, Queue, Ring, Taken};
 
 /// Longer than anything takes that works.
 pub const LONG: Duration = Duration::from_secs(30);
@@ -48,4 +48,10 @@ pub fn waited(consumer: &mut Consumer) -> Vec<(u64, u64)> {
     }
     consumer.wait(LONG).unwrap();
     taken(consumer)
+}
+
+/// The first event, after a wait for it.
+pub fn first(consumer: &mut Consumer) -> Taken<'_> {
+    consumer.wait(LONG).unwrap();
+    consumer.events().next().unwrap()
 }
