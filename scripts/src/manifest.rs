@@ -203,7 +203,15 @@ impl Manifest {
                 if index <= upto {
                     continue;
                 }
-                instead.insert(found[0], &grow.instead);
+                if !grow.instead.is_empty() {
+                    let other = instead.insert(found[0], &grow.instead);
+                    ensure!(
+                        other.is_none(),
+                        "patch {}, {file}: two put other lines in the place of `{}`",
+                        patch.id,
+                        all[found[0]].trim_end()
+                    );
+                }
                 for at in found {
                     brought[at] += 1;
                 }
@@ -497,6 +505,25 @@ mod tests {
         let fail = |full| format!("{:#}", manifest.grown("linux/a.c", full, 0).unwrap_err());
         assert!(fail("int b(void)\n").contains("there is no line ` * B.`"));
         assert!(fail("/*\n * B.\n").contains("no line `}` follows ` * B.`"));
+    }
+
+    #[test]
+    fn one_alone_puts_lines_in_a_place() {
+        let patch = |id: &str, instead: &str| {
+            let grow = format!("{{ file = 'f', lines = ['a'], instead = [{instead}] }}");
+            format!("[[patch]]\nid = '{id}'\nmessage = 'm'\ngrow = [{grow}]\n")
+        };
+        let grown = |second: &str| {
+            let first = "growing = ['f']\n[[patch]]\nid = 'one'\nmessage = 'm'\n";
+            let patches = patch("two", second) + &patch("three", "'z'");
+            manifest(&(first.to_owned() + &patches)).grown("f", "a\n", 0)
+        };
+        assert!(grown("").is_ok());
+        let error = format!("{:#}", grown("'y'").unwrap_err());
+        assert!(
+            error.contains("patch three, f: two put other lines"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -243,7 +243,7 @@ const STEPS: [Step; 28] = [
     Step::all_on(
         Flavour::Debug,
         "all on debug",
-        1200,
+        2280,
         "build debug",
         |ctx, args| run_all(ctx, args, Flavour::Debug),
     ),
