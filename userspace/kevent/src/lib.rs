@@ -91,30 +91,30 @@
 //!
 //! ```
 //! # if !kevent::is_supported() { return Ok(()); }
+//! use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 //! use std::thread;
-//! use kevent::{Ring, User, Wait};
+//! use std::time::Duration;
+//! use kevent::{Ring, User};
 //!
 //! let ring = Ring::new(64)?;
 //! let jobs = ring.add_all((0..64).map(|job| (job, User::new().once())))?;
-//! let done = thread::scope(|scope| {
+//! let done = AtomicUsize::new(0);
+//! thread::scope(|scope| {
 //!     let worker = || {
 //!         let mut consumer = ring.consumer()?;
-//!         let mut done = 0;
-//!         loop {
-//!             let took = consumer.events().count();
-//!             done += took;
-//!             if took == 0 && consumer.wait(std::time::Duration::from_millis(100))? == 0 {
-//!                 return Ok::<_, std::io::Error>(done);
-//!             }
+//!         while done.load(Relaxed) < 64 {
+//!             consumer.wait(Duration::from_millis(100))?; // the other one may do the last
+//!             done.fetch_add(consumer.events().count(), Relaxed);
 //!         }
+//!         Ok::<_, std::io::Error>(())
 //!     };
-//!     let workers = [scope.spawn(worker), scope.spawn(worker)];
+//!     let mut workers = [scope.spawn(worker), scope.spawn(worker)].into_iter();
 //!     for job in &jobs {
 //!         job.sender().send(1)?;
 //!     }
-//!     workers.into_iter().map(|worker| worker.join().unwrap()).sum::<Result<usize, _>>()
+//!     workers.try_for_each(|worker| worker.join().unwrap())
 //! })?;
-//! assert_eq!(done, 64);
+//! assert_eq!(done.into_inner(), 64);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
