@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use kevent::{Event, Registration, Ring, Socket, SocketEvents, Timer, User, Wait};
 
-const IDLE: Duration = Duration::from_millis(600);
+const IDLE: Duration = Duration::from_secs(2);
 const LISTENER: u64 = 0;
 const STOP: u64 = 1;
 /// A client has an even token, and its timer the one after that. None is used again.
@@ -37,15 +37,15 @@ struct Server {
 
 impl Server {
     fn accept(&self) -> io::Result<()> {
-        let (mut stream, _) = self.listener.get_ref().accept()?;
+        let (stream, _) = self.listener.get_ref().accept()?;
         stream.set_nonblocking(true)?;
-        stream.write_all(b"welcome\n")?;
         let token = self.next.fetch_add(2, Relaxed);
         // Another worker may have an event before the client is in the map: it waits for the lock.
         let mut clients = self.clients.lock().unwrap();
         let source = Socket::new(stream, SocketEvents::RECV);
         let socket = self.ring.add(token, source.dispatch())?;
         let timer = self.ring.add(token + 1, Timer::after(IDLE))?;
+        socket.get_ref().write_all(b"welcome\n")?; // it hears what is said from now on
         clients.insert(token, Arc::new(Mutex::new(Client { socket, timer })));
         Ok(())
     }
@@ -114,7 +114,7 @@ fn client(address: SocketAddr, times: u32, all: &Barrier) -> io::Result<usize> {
     all.wait();
     let mut spoke = Instant::now();
     for time in 0..times {
-        thread::sleep(if time == 0 { Duration::ZERO } else { IDLE / 4 });
+        thread::sleep(if time == 0 { Duration::ZERO } else { IDLE / 16 });
         spoke = Instant::now();
         stream.get_mut().write_all(b"hello\n")?;
     }
