@@ -33,7 +33,10 @@
 //!         match event.token() {
 //!             LISTENER => match listener.get_ref().accept() {
 //!                 Err(error) if error.kind() == ErrorKind::WouldBlock => (), // accepted already
-//!                 connection => drop(connection.map(|_| accepted += 1)?),
+//!                 connection => {
+//!                     connection?;
+//!                     accepted += 1;
+//!                 }
 //!             },
 //!             TICK => ticks += event.data(), // how often it expired
 //!             _ => unreachable!(),

@@ -177,6 +177,7 @@ fn event_says_what_was_true_when_it_was_written() {
         .add(1, Socket::new(listener, SocketEvents::ACCEPT))
         .unwrap();
     let _client = TcpStream::connect(address).unwrap();
+    consumer.wait(LONG).unwrap();
     let _server = listener.get_ref().accept().unwrap();
     assert_eq!(taken(&mut consumer), [(1, 1)]);
     let nobody = listener.get_ref().accept().unwrap_err();
