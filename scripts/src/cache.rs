@@ -122,6 +122,15 @@ pub fn sha256(path: &Path) -> Result<String> {
     }
 }
 
+/// A name in the cache for what is made of `folder` alone.
+pub fn name_for(name: &str, folder: &Path) -> Result<String> {
+    let path = folder
+        .canonicalize()
+        .with_context(|| format!("no folder {}", folder.display()))?;
+    let hash = sha256_of(path.as_os_str().as_encoded_bytes());
+    Ok(format!("{name}-{}", &hash[..12]))
+}
+
 /// The SHA-256 of a text in hexadecimal.
 pub fn sha256_of(text: impl AsRef<[u8]>) -> String {
     hex(&Sha256::digest(text))

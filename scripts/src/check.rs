@@ -63,8 +63,8 @@ use states::State;
 /// and arm64 without a warning, with CONFIG_KEVENT off and on, KUnit and a boot.
 ///
 /// What passed is not run again until what it follows from changes. From nothing, all of it takes
-/// some five hours on two processors (three and a half with --only x86_64 and --arch arm64 --only
-/// arm64 beside each other, with a KEVENT_CACHE of their own); --short takes a minute.
+/// hours: each architecture took some four on two processors, with the other one beside it. --short
+/// takes a minute.
 #[derive(clap::Args, Debug, Default)]
 pub struct Args {
     /// Only these checks, by the names of their columns or the beginning of them. May be given

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::Base;
-use crate::cache::sha256_of;
+use crate::cache::name_for;
 use crate::git::Git;
 
 /// The user's HEAD.
@@ -48,11 +48,7 @@ fn is_mainline(git: &Git, commit: &str) -> Result<bool> {
 
 /// Where the worktree of the user's tree `folder` is.
 pub fn folder(cache: &Path, folder: &Path) -> Result<PathBuf> {
-    let path = folder
-        .canonicalize()
-        .with_context(|| format!("no folder {}", folder.display()))?;
-    let hash = sha256_of(path.as_os_str().as_encoded_bytes());
-    Ok(cache.join(format!("worktree-{}", &hash[..12])))
+    Ok(cache.join(name_for("worktree", folder)?))
 }
 
 /// Makes `path` a detached worktree of `user` at `commit`.

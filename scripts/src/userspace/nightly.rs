@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, anyhow, bail};
 
 use super::guest::{self, Target};
-use crate::cache::sha256_of;
+use crate::cache::name_for;
 use crate::command::command;
 use crate::context::Context;
 use crate::flavour::Flavour;
@@ -52,9 +52,8 @@ pub fn miri(ctx: &Context) -> Result<std::result::Result<Ended, String>> {
     };
     cargo.args(["miri", "test", "--package", "kevent", "--lib", MIRI_TESTS]);
     // What it compiles runs in the folder that it was compiled in: no clone can use another's.
-    let clone = &sha256_of(ctx.repo.as_os_str().as_encoded_bytes())[..8];
-    let target = ctx.cache.join("target-miri").join(clone);
-    cargo.env("CARGO_TARGET_DIR", target);
+    let target = name_for("target-miri", &ctx.repo)?;
+    cargo.env("CARGO_TARGET_DIR", ctx.cache.join(target));
     let mut all = Ended::default();
     for seed in 0..SEEDS {
         cargo.env("MIRIFLAGS", format!("-Zmiri-seed={seed}"));
